@@ -1,0 +1,11 @@
+/// What all five programs must agree on: paths, names, version.
+package enum Defaults {
+    package static let version = "0.1.0"
+    package static let runRoot = "/run/berth"
+    package static let dataRoot = "/var/lib/berth"
+    package static let daemonSocket = "/run/berth/berthd.sock"
+    package static let supervisorSocket = "/run/berth/supervisor.sock"
+    /// The containerd namespace of berthd's containers: what Docker tooling looks for.
+    package static let containerdNamespace = "moby"
+    package static let shimRuntime = "io.containerd.berth.v1"
+}
