@@ -14,7 +14,14 @@ let strict: [SwiftSetting] = [
 let staticProgram: [LinkerSetting] = [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections"], .when(platforms: [.linux]))]
 
 /// The daemons and the client: Swift's library inside the program. This halves the anonymous memory of an idle daemon.
-let selfContained: [LinkerSetting] = [.unsafeFlags(["-static-stdlib", "-Xlinker", "--gc-sections", "-Xclang-linker", "-no-pie"], .when(platforms: [.linux]))]
+/// The C halves of Foundation are named because the autolink entries of a shared build leave them out.
+let selfContained: [LinkerSetting] = [
+    .unsafeFlags(
+        [
+            "-static-stdlib", "-Xlinker", "--gc-sections", "-Xclang-linker", "-no-pie",
+            "-lCoreFoundation", "-l_FoundationICU", "-l_FoundationCShims", "-l_FoundationCollections", "-lstdc++",
+        ], .when(platforms: [.linux]))
+]
 
 let nio: [Target.Dependency] = [
     .product(name: "NIOCore", package: "swift-nio"),
