@@ -1,0 +1,84 @@
+"""One engine for the whole run, in a folder of its own, with a busybox image; every test ends with nothing left behind."""
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+
+import pytest
+
+import leaks
+from engine import BIN, REPO, Client, Engine, wait_for
+
+IMAGE = "busybox:latest"
+
+
+def busybox_image():
+    return subprocess.run([REPO / "contrib/dev/make-busybox-image.sh"], check=True, capture_output=True).stdout
+
+
+def new_engine(folder, *args):
+    engine = Engine(folder, *args).start()
+    berth = Client(BIN / "berth", engine.host)
+    r = berth.run("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "-", IMAGE, input=busybox_image())
+    assert r.returncode == 0, r.stderr
+    return engine
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """The engine that all tests share. Tests that kill daemons use it too: it must survive that."""
+    folder = tempfile.mkdtemp(prefix=f"berth-test-{os.getpid()}-", dir="/tmp")
+    engine = new_engine(folder)
+    yield engine
+    engine.stop()
+    left = leaks.snapshot(folder)
+    if not os.environ.get("KEEP"):
+        shutil.rmtree(folder)
+    assert not left["mounts"] and not left["processes"], left
+
+
+@pytest.fixture(params=["docker", "berth"])
+def cli(request, engine):
+    """The stock client and our own, in turn."""
+    client = engine.clients().get(request.param)
+    if client is None:
+        pytest.fail("there is no docker client on this machine: install docker-cli")
+    return client
+
+
+@pytest.fixture
+def docker(engine):
+    """The stock client where the client makes no difference."""
+    clients = engine.clients()
+    return clients.get("docker") or clients["berth"]
+
+
+@pytest.fixture
+def name():
+    return f"berth-test-{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(engine):
+    """Removes the test's containers, volumes and networks, then compares the machine with what it was before."""
+    before = leaks.snapshot(engine.folder)
+    yield
+    if engine.process.poll() is not None:
+        engine.start()
+    client = next(iter(engine.clients().values()))
+    if ids := client.run("ps", "-aq").stdout.split():
+        client.run("rm", "-f", "-v", *ids)
+    client.run("network", "prune", "-f")
+    client.run("volume", "prune", "-a", "-f")
+    state = {}
+
+    def same():
+        state.update(leaks.snapshot(engine.folder))
+        return state == before
+
+    try:
+        wait_for("nothing left behind", same, 10)
+    except AssertionError:
+        difference = {k: (before[k], state[k]) for k in state if state[k] != before[k]}
+        raise AssertionError(f"left behind (before, after): {difference}") from None

@@ -1,0 +1,51 @@
+"""What must be the same after a container as before it: processes, mounts, links, namespaces, cgroups, packet filter elements, files."""
+import os
+import re
+import subprocess
+from pathlib import Path
+
+
+def mounts(folder):
+    """Mounts below an engine's folder, and overlay or nsfs mounts anywhere: a root file system must never be visible on the host."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return sorted(l.split(" ", 3)[3] for l in lines if f" {folder}" in l)
+
+
+def links():
+    out = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True).stdout
+    return sorted(l.split("@")[0].split()[0] for l in out.splitlines() if l.startswith("veth"))
+
+
+def cgroups():
+    found = []
+    for base in Path("/sys/fs/cgroup").glob("**/docker"):
+        found += [str(p) for p in base.iterdir() if p.is_dir()]
+    return sorted(found)
+
+
+def filter_elements():
+    """Elements in berth's nft maps and sets: published ports."""
+    out = subprocess.run(["nft", "-j", "list", "table", "inet", "berth"], capture_output=True, text=True).stdout
+    return len(re.findall(r'"concat"', out))
+
+
+def shims(folder):
+    """Processes of this engine that belong to one container: shims and runtimes, found by the paths in their command lines."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if re.search(r"berth-(shim|runtime)", command.split(" ")[0]) and str(folder) in command:
+            found.append(f"{pid} {command}")
+    return found
+
+
+def bundles(folder):
+    run = Path(folder) / "run"
+    return sorted(str(p.relative_to(run)) for p in run.glob("**/*") if re.search(r"[0-9a-f]{64}", p.name))
+
+
+def snapshot(folder):
+    return {"mounts": mounts(folder), "links": links(), "cgroups": cgroups(), "ports": filter_elements(), "processes": shims(folder), "bundles": bundles(folder)}

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# End-to-end tests: the built programs in bin/, driven by the stock docker client and by berth, against the real kernel. Needs root.
+# Arguments go to pytest. BERTH_BIN names another folder of programs.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+[[ $(id -u) -eq 0 ]] || { echo "end-to-end tests need root" >&2; exit 1; }
+exec python3 -m pytest -q -rfE --durations=8 -p no:cacheprovider "$@" .

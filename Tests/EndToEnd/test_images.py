@@ -1,0 +1,124 @@
+"""Images: from a real registry and back, from archives, and from registries that lie."""
+import json
+import re
+import subprocess
+import tarfile
+
+import pytest
+
+from conftest import IMAGE, busybox_image
+from registry import LyingRegistry, Registry, free_port, layer
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    r = Registry(tmp_path_factory.mktemp("registry"))
+    r.push("busybox", "latest", [busybox_image()], {"Cmd": ["sh"], "Env": ["PATH=/bin"]})
+    r.push("layered", "v1", [busybox_image(), layer({"etc/": b"", "etc/one": b"1", "gone": b"x"}), layer({".wh.gone": b"", "etc/one": b"2"})],
+           {"Cmd": ["cat", "/etc/one"], "Env": ["PATH=/bin", "KIND=layered"], "WorkingDir": "/work", "Labels": {"a": "b"}})
+    yield r
+    r.stop()
+
+
+@pytest.fixture
+def pulled(cli, registry):
+    reference = f"{registry.name}/busybox"
+    cli.ok("pull", reference)
+    yield reference
+    cli.run("rmi", "-f", reference)
+
+
+def test_pull_prints_what_the_stock_client_draws(cli, registry):
+    reference = f"{registry.name}/busybox"
+    r = cli.run("pull", reference)
+    assert r.returncode == 0, r.stderr
+    assert re.search(r"latest: Pulling from busybox\n", r.stdout)
+    assert re.search(r"[0-9a-f]{12}: Pull complete", r.stdout)
+    assert re.search(r"Digest: sha256:[0-9a-f]{64}\n", r.stdout)
+    assert f"Status: Downloaded newer image for {reference}:latest" in r.stdout
+    assert f"Status: Image is up to date for {reference}:latest" in cli.ok("pull", reference)
+    cli.ok("rmi", reference)
+    assert reference not in cli.ok("images")
+
+
+def test_a_pulled_image_runs(cli, pulled):
+    assert cli.ok("run", "--rm", pulled, "echo", "it runs") == "it runs"
+
+
+def test_layers_stack_with_their_deletions_and_the_config_holds(cli, registry):
+    reference = f"{registry.name}/layered:v1"
+    assert cli.run("run", "--rm", reference).stdout == "2"
+    assert cli.ok("run", "--rm", reference, "sh", "-c", "pwd; echo $KIND; test -e /gone || echo deleted") == "/work\nlayered\ndeleted"
+    assert cli.inspect(reference, "image")["Config"]["Labels"] == {"a": "b"}
+    assert len(cli.ok("history", "-q", reference).split()) == 3
+    cli.ok("rmi", reference)
+
+
+def test_tag_save_remove_and_load_bring_the_same_image_back(cli, pulled, tmp_path):
+    cli.ok("tag", pulled, "saved:one")
+    id = cli.ok("inspect", "-f", "{{.Id}}", "saved:one")
+    archive = tmp_path / "image.tar"
+    cli.ok("save", "-o", archive, "saved:one")
+    assert "manifest.json" in tarfile.open(archive).getnames()
+    assert "Untagged: saved:one" in cli.ok("rmi", "saved:one")
+    assert "Loaded image: saved:one" in cli.ok("load", "-i", archive)
+    assert cli.ok("inspect", "-f", "{{.Id}}", "saved:one") == id
+    cli.ok("rmi", "saved:one")
+
+
+def test_images_lists_repository_tag_id_and_size(cli, pulled):
+    line = next(l for l in cli.ok("images").splitlines() if l.startswith(pulled))
+    assert re.match(rf"{pulled}\s+latest\s+[0-9a-f]{{12}}\s+.*\s+[\d.]+[kM]B", line)
+
+
+def test_push_and_pull_again(cli, pulled, registry):
+    target = f"{registry.name}/pushed:{cli.name}"
+    cli.ok("tag", pulled, target)
+    out = cli.ok("push", target)
+    assert re.search(rf"{cli.name}: digest: sha256:[0-9a-f]{{64}} size: \d+", out)
+    cli.ok("rmi", target)
+    cli.ok("pull", "-q", target)
+    cli.ok("rmi", target)
+
+
+def test_removing_an_image_in_use_is_refused(cli, name):
+    cli.ok("run", "-d", "--name", name, IMAGE, "sleep", "1000")
+    id = cli.inspect(IMAGE, "image")["Id"]
+    cli.ok("tag", IMAGE, "second:tag")
+    assert "unable to delete" in cli.fails("rmi", id) or "conflict" in cli.fails("rmi", id)
+    cli.ok("rmi", "second:tag")
+
+
+@pytest.mark.parametrize("lie,expected", [
+    ("manifest404", r"manifest.*(unknown|not found)"),
+    ("error500", r"500"),
+    ("digest", r"(?i)(digest|verif|checksum)"),
+    ("truncated", r"(?i)(unexpected (eof|end)|truncated|short|size)"),
+    ("size", r"(?i)size"),
+])
+def test_a_lying_registry_gives_a_clear_error_and_nothing_stays(cli, engine, lie, expected):
+    liar = LyingRegistry(lie)
+    try:
+        error = cli.fails("pull", f"{liar.name}/liar", timeout=120)
+        assert re.search(expected, error), error
+        assert "liar" not in cli.ok("images", "-a")
+        ingests = [p for p in (engine.folder / "data").glob("**/ingest/*")]
+        assert not ingests, ingests
+    finally:
+        liar.stop()
+
+
+def test_a_registry_that_is_not_there_is_named(cli):
+    port = free_port()
+    assert f"127.0.0.1:{port}: connect: connection refused" in cli.fails("pull", f"127.0.0.1:{port}/busybox")
+
+
+def test_an_unknown_image_is_named(cli):
+    assert "No such image: nosuch:latest" in cli.fails("rmi", "nosuch")
+    assert "No such image" in cli.fails("image", "inspect", "nosuch")
+
+
+@pytest.mark.parametrize("reference", ["UPPER/case", "a b", "x:", "-x", "a/../b"])
+def test_a_malformed_reference_is_refused(cli, reference):
+    error = cli.fails("pull", "--", reference)
+    assert "invalid reference format" in error or "repository name must be lowercase" in error, error

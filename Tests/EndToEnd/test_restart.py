@@ -1,0 +1,102 @@
+"""Nothing above a container can kill it: SIGKILL to the daemons while containers print and serve."""
+import subprocess
+import threading
+import time
+import urllib.request
+
+import pytest
+
+from conftest import IMAGE
+from engine import wait_for
+
+PRINT = "i=0; while :; do echo line $i; i=$((i+1)); usleep 10000; done"
+SERVE = "mkdir -p /www; echo up >/www/index.html; exec httpd -f -p 80 -h /www"
+
+
+class Visitor(threading.Thread):
+    """Asks a published port again and again; every failure counts."""
+
+    def __init__(self, address):
+        super().__init__(daemon=True)
+        self.address, self.asked, self.failed, self.go = address, 0, [], True
+
+    def run(self):
+        while self.go:
+            try:
+                assert urllib.request.urlopen(f"http://{self.address}/", timeout=5).read() == b"up\n"
+            except Exception as e:
+                self.failed.append(str(e))
+            self.asked += 1
+            time.sleep(0.005)
+
+
+@pytest.mark.parametrize("victims", [("berthd",), ("supervisor",), ("berthd", "supervisor")], ids="+".join)
+def test_containers_go_on_when_daemons_are_killed(engine, docker, name, victims):
+    printing, serving, ending = f"{name}-p", f"{name}-s", f"{name}-e"
+    docker.ok("run", "-d", "--name", printing, IMAGE, "sh", "-c", PRINT)
+    docker.ok("run", "-d", "--name", serving, "-p", "127.0.0.1::80", IMAGE, "sh", "-c", SERVE)
+    docker.ok("run", "-d", "--name", ending, IMAGE, "sh", "-c", "sleep 1; exit 33")
+    pids = {n: docker.inspect(n)["State"]["Pid"] for n in (printing, serving)}
+    visitor = Visitor(docker.ok("port", serving, "80"))
+    wait_for("the server", lambda: subprocess.run(["curl", "-fs", f"http://{visitor.address}/"], capture_output=True).returncode == 0)
+    visitor.start()
+
+    engine.kill(*victims)
+    ended = time.time()
+    time.sleep(1.5)  # the third container ends while nobody is there: the time is the test's subject, not a wait
+    if "berthd" in victims:
+        engine.start()
+    wait_for("an answer", lambda: docker.run("ps").returncode == 0)
+
+    def found():
+        r = docker.run("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", ending)
+        return r.stdout.strip() == "exited 33"
+    wait_for("the exit code of the container that ended meanwhile", found)
+    finished = docker.ok("inspect", "-f", "{{.State.FinishedAt}}", ending)
+    assert abs(time.mktime(time.strptime(finished[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone - ended) < 5, "the time of the real end"
+
+    assert {n: docker.inspect(n)["State"]["Pid"] for n in pids} == pids
+    assert docker.ok("exec", printing, "echo", "exec works") == "exec works"
+    follower = docker.start("logs", "-f", "--tail", "1", printing)
+    first = follower.stdout.readline()
+    assert first.startswith(b"line ") and int(follower.stdout.readline().split()[1]) == int(first.split()[1]) + 1
+    docker.ok("stop", "-t", "0", printing)
+    assert follower.wait(10) == 0
+    numbers = [int(l.split()[1]) for l in docker.ok("logs", printing).splitlines()]
+    assert numbers == list(range(len(numbers))) and len(numbers) > 50, "every line exactly once"
+
+    visitor.go = False
+    visitor.join()
+    assert visitor.asked > 50 and not visitor.failed, visitor.failed[:3]
+
+
+def test_a_restart_keeps_everything_that_was_acknowledged(engine, docker, name):
+    docker.ok("create", "--name", name, "--label", "k=v", IMAGE, "true")
+    docker.ok("volume", "create", name)
+    docker.ok("network", "create", name)
+    engine.kill("berthd", "supervisor")
+    engine.start()
+    assert docker.inspect(name)["Config"]["Labels"] == {"k": "v"}
+    assert docker.ok("start", name) == name and docker.ok("wait", name) == "0"
+    assert name in docker.ok("volume", "ls", "-q").split() and name in docker.ok("network", "ls", "--format", "{{.Name}}").split()
+
+
+def test_a_stopped_and_started_daemon_finds_its_supervisor_again(engine, docker, name):
+    docker.ok("run", "-d", "--name", name, IMAGE, "sleep", "1000")
+    supervisor = engine.supervisor_pid()
+    engine.process.terminate()
+    engine.process.wait(20)
+    engine.start()
+    assert engine.supervisor_pid() == supervisor
+    assert docker.inspect(name)["State"]["Running"] is True
+
+
+def test_a_killed_shim_ends_its_container_and_leaves_nothing(engine, docker, name):
+    docker.ok("run", "-d", "--name", name, IMAGE, "sleep", "1000")
+    pid = docker.inspect(name)["State"]["Pid"]
+    shim = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
+    subprocess.run(["kill", "-9", str(shim)], check=True)
+    wait_for("the end", lambda: docker.inspect(name)["State"]["Status"] == "exited")
+    assert docker.inspect(name)["State"]["ExitCode"] != 0
+    docker.ok("start", name)
+    assert docker.inspect(name)["State"]["Running"] is True

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that building (`build`), or building and testing (`test`), needs and that are missing.
+# Only what is missing is asked for, so a second call costs nothing and needs no network.
+set -euo pipefail
+
+build=(libseccomp-dev libcap-dev libprotobuf-c-dev libjansson-dev libnftables-dev libsqlite3-dev libisal-dev libzstd-dev zlib1g-dev busybox-static pkg-config binutils)
+test=(nftables iproute2 curl jq procps util-linux docker-registry strace gcc libc6-dev)
+
+wanted=("${build[@]}")
+[[ ${1:-build} == test ]] && wanted+=("${test[@]}")
+
+missing=()
+for package in "${wanted[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+[[ ${#missing[@]} -eq 0 ]] && exit 0
+
+if [[ $(id -u) -ne 0 ]]; then
+  echo "these packages are missing and only root can install them: ${missing[*]}" >&2
+  exit 1
+fi
+echo "installing ${missing[*]}"
+# Another package manager may hold the lock for a moment: let apt wait instead of failing.
+apt=(apt-get -qq -o DPkg::Lock::Timeout=120)
+"${apt[@]}" update
+DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
