@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The root tests: real mounts, namespaces, cgroups and links. They run in one process after another, since the kernel's state is shared.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+[[ $(id -u) -eq 0 ]] || { echo "root tests need root" >&2; exit 1; }
+export BERTH_BIN=${BERTH_BIN:-$PWD/bin}
+exec swift test --no-parallel --filter 'RootTests\.'
