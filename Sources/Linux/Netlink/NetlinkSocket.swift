@@ -1,0 +1,75 @@
+import CLinux
+import Glibc
+package import LinuxSystem
+
+/// Carries datagrams to and from the kernel; a protocol, so that tests replay recorded bytes.
+package protocol NetlinkTransport: AnyObject {
+    func send(_ bytes: [UInt8]) throws(SystemError)
+    /// The next datagram, whole.
+    func receive() throws(SystemError) -> [UInt8]
+}
+
+/// A netlink socket, bound to a port of the kernel's choice in the network namespace that the opening thread was in.
+///
+/// It stays in that namespace whatever its users do afterwards. One thread at a time.
+package final class NetlinkSocket: NetlinkTransport {
+    private let file: OwnedFD
+    private var buffer = [UInt8](repeating: 0, count: 32 * 1024)
+
+    /// - Parameters:
+    ///   - family: NETLINK_ROUTE (0) or another of netlink(7).
+    ///   - groups: multicast groups to join, by number.
+    package init(family: CInt = 0, groups: [CInt] = []) throws(SystemError) {
+        let raw = try syscall("socket", on: "AF_NETLINK family \(family)") { socket(AF_NETLINK, CInt(SOCK_RAW.rawValue) | CInt(SOCK_CLOEXEC.rawValue), family) }
+        file = OwnedFD(adopting: raw)
+        // Texts and offsets with errors (4.12); the request itself is not sent back. Neither is vital.
+        setOption(NETLINK_EXT_ACK, 1)
+        setOption(NETLINK_CAP_ACK, 1)
+        var address = sockaddr_nl()
+        address.nl_family = sa_family_t(AF_NETLINK)
+        try syscall("bind", on: "netlink socket") {
+            withUnsafePointer(to: address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(raw, $0, socklen_t(MemoryLayout<sockaddr_nl>.size)) }
+            }
+        }
+        for group in groups {
+            var value = group
+            try syscall("setsockopt", on: "NETLINK_ADD_MEMBERSHIP \(group)") {
+                setsockopt(raw, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &value, socklen_t(MemoryLayout<CInt>.size))
+            }
+        }
+    }
+
+    private func setOption(_ option: CInt, _ value: CInt) {
+        var value = value
+        _ = setsockopt(file.rawValue, SOL_NETLINK, option, &value, socklen_t(MemoryLayout<CInt>.size))
+    }
+
+    package func send(_ bytes: [UInt8]) throws(SystemError) {
+        let raw = file.rawValue
+        try syscall("send", on: "\(bytes.count) bytes to netlink") { bytes.withUnsafeBytes { Glibc.send(raw, $0.baseAddress, $0.count, 0) } }
+    }
+
+    package func receive() throws(SystemError) -> [UInt8] {
+        let raw = file.rawValue
+        while true {
+            // With MSG_TRUNC the result is the datagram's true length: when it does not fit, only its head was looked at, and the buffer grows.
+            let length = try syscall("recv", on: "netlink socket") {
+                buffer.withUnsafeMutableBytes { recv(raw, $0.baseAddress, $0.count, CInt(MSG_PEEK | MSG_TRUNC)) }
+            }
+            if length > buffer.count {
+                buffer = [UInt8](repeating: 0, count: length)
+                continue
+            }
+            _ = try syscall("recv", on: "netlink socket") { buffer.withUnsafeMutableBytes { recv(raw, $0.baseAddress, $0.count, 0) } }
+            return Array(buffer[..<length])
+        }
+    }
+
+    /// Waits until something can be received.
+    /// - Returns: false when `milliseconds` passed without a datagram; -1 waits for ever.
+    package func waitReadable(milliseconds: CInt) throws(SystemError) -> Bool {
+        var entry = pollfd(fd: file.rawValue, events: Int16(POLLIN), revents: 0)
+        return try syscall("poll", on: "netlink socket") { poll(&entry, 1, milliseconds) } > 0
+    }
+}
