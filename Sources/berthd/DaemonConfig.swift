@@ -1,0 +1,95 @@
+import BerthDefaults
+
+/// What the flags and daemon.json say. Field names follow the flags; see docs/daemon.md.
+struct DaemonConfig: Sendable, Equatable {
+    struct AddressPool: Sendable, Equatable {
+        /// CIDR.
+        var base: String
+        /// Prefix length of the networks taken from it.
+        var size: Int
+    }
+
+    struct Runtime: Sendable, Equatable {
+        /// A binary with runc's command line, run by Berth's shim; empty when `type` names a shim.
+        var path = ""
+        /// A shim's name, as `io.containerd.runc.v2`.
+        var type = ""
+        var arguments: [String] = []
+    }
+
+    struct UlimitValue: Sendable, Equatable {
+        var soft: Int64
+        var hard: Int64
+    }
+
+    var hosts: [String] = []
+    var dataRoot = Defaults.dataRoot
+    var execRoot = Defaults.runRoot
+    var pidfile = ""
+    var configFile = ""
+    /// Socket of a containerd that somebody else runs; empty: berthd starts its own supervisor.
+    var containerd = ""
+    var containerdNamespace = Defaults.containerdNamespace
+    var runtimes: [String: Runtime] = [:]
+    var defaultRuntime = "berth"
+    var storageDriver = "overlayfs"
+    var cgroupParent = ""
+
+    var bip = ""
+    /// Name of a bridge that exists already, or `none`; empty: berth0.
+    var bridge = ""
+    var fixedCIDR = ""
+    var defaultGateway = ""
+    var defaultAddressPools: [AddressPool] = []
+    var dns: [String] = []
+    var dnsOptions: [String] = []
+    var dnsSearch: [String] = []
+    /// Default host address of published ports.
+    var ip = "0.0.0.0"
+    var icc = true
+    var ipForward = true
+    var ipMasquerade = true
+    /// Whether packet filter rules are made. The flag has iptables' name, the rules are nft's.
+    var iptables = true
+    var ip6tables = true
+    var ipv6 = false
+    var mtu = 1500
+    var hostGatewayIP = ""
+
+    var insecureRegistries: [String] = []
+    var registryMirrors: [String] = []
+    var maxConcurrentDownloads = 3
+    var maxConcurrentUploads = 5
+
+    var logDriver = "json-file"
+    var logOptions: [String: String] = [:]
+    var defaultShmSizeBytes: Int64 = 64 << 20
+    var defaultUlimits: [String: UlimitValue] = [:]
+    var defaultIpcMode = "private"
+    var defaultCgroupnsMode = ""
+    var initProcess = false
+    var initPath = ""
+    var noNewPrivileges = false
+    var seccompProfile = ""
+    /// Seconds that containers get to stop.
+    var shutdownTimeout = 15
+
+    var tls = false
+    var tlsVerify = false
+    var tlsCACert = ""
+    var tlsCert = ""
+    var tlsKey = ""
+
+    var group = "docker"
+    var labels: [String] = []
+    var debug = false
+    var logLevel = "info"
+    var logFormat = "text"
+
+    /// Directories below the two roots.
+    var databasePath: String { dataRoot + "/daemon/berthd.db" }
+    var containersRoot: String { dataRoot + "/daemon/containers" }
+    var volumesRoot: String { dataRoot + "/volumes" }
+    var supervisorRoot: String { dataRoot + "/supervisor" }
+    var supervisorSocket: String { containerd.isEmpty ? execRoot + "/supervisor.sock" : containerd }
+}
