@@ -4,6 +4,7 @@
 #define BERTH_CLINUX_H
 
 #include <fcntl.h>
+#include "CLinuxIO.h"
 #include <linux/close_range.h>
 #include <linux/magic.h>
 #include <linux/mempolicy.h>

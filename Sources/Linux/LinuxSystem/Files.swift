@@ -1,0 +1,170 @@
+package import Glibc
+
+/// Opening, reading and writing files of the host. Paths that come from an image or a spec go through `RootedPath` instead.
+package enum Files {
+    /// Opens `path` with O_CLOEXEC added. `mode` counts only with O_CREAT.
+    package static func open(_ path: String, _ flags: CInt = O_RDONLY, mode: mode_t = 0) throws(SystemError) -> OwnedFD {
+        OwnedFD(adopting: try syscall("open", on: path) { Glibc.open(path, flags | O_CLOEXEC, mode) })
+    }
+
+    /// Opens a path relative to a directory descriptor; symlinks are followed as open(2) does, so `path` must be trusted.
+    package static func open(_ path: String, _ flags: CInt = O_RDONLY, mode: mode_t = 0, at directory: borrowing OwnedFD) throws(SystemError) -> OwnedFD {
+        let dir = directory.rawValue
+        return OwnedFD(adopting: try syscall("openat", on: path) { Glibc.openat(dir, path, flags | O_CLOEXEC, mode) })
+    }
+
+    /// Everything up to the end of the file. `limit` in bytes guards against endless ones: more is an EFBIG.
+    package static func readAll(_ file: borrowing OwnedFD, name: String, limit: Int = 64 << 20) throws(SystemError) -> [UInt8] {
+        let fd = file.rawValue
+        var bytes: [UInt8] = []
+        var chunk = 16384
+        while true {
+            let before = bytes.count
+            var failure: SystemError?
+            let part = [UInt8](unsafeUninitializedCapacity: chunk) { buffer, count in
+                do throws(SystemError) {
+                    count = try syscall("read", on: name) { Glibc.read(fd, buffer.baseAddress, buffer.count) }
+                } catch { failure = error }
+            }
+            if let failure { throw failure }
+            if part.isEmpty { return bytes }
+            if before == 0 && part.count < chunk { bytes = part } else { bytes += part }
+            if bytes.count > limit { throw SystemError(call: "read", subject: name, errno: Errno(rawValue: EFBIG)) }
+            chunk = min(chunk * 2, 1 << 20)
+        }
+    }
+
+    package static func readAll(_ path: String, limit: Int = 64 << 20) throws(SystemError) -> [UInt8] {
+        let file = try open(path)
+        return try readAll(file, name: path, limit: limit)
+    }
+
+    /// The file as text; invalid UTF-8 is replaced.
+    package static func readText(_ path: String) throws(SystemError) -> String { String(decoding: try readAll(path), as: UTF8.self) }
+
+    /// Writes all of `bytes`, however many calls it takes.
+    package static func writeAll(_ bytes: borrowing [UInt8], to file: borrowing OwnedFD, name: String) throws(SystemError) {
+        let fd = file.rawValue
+        var done = 0
+        while done < bytes.count {
+            let start = done
+            done += try syscall("write", on: name) { bytes.withUnsafeBytes { Glibc.write(fd, $0.baseAddress! + start, $0.count - start) } }
+        }
+    }
+
+    /// Writes `text` in one call, as the files of procfs, sysfs and cgroups want it. The file must exist.
+    package static func write(_ text: String, toExisting path: String) throws(SystemError) {
+        let file = try open(path, O_WRONLY)
+        try writeAll(Array(text.utf8), to: file, name: path)
+    }
+
+    /// Makes `path` hold `bytes`, atomically: readers see the old file or the new one, never half of it. `durable` also waits for the disk.
+    package static func replace(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600, durable: Bool = false) throws(SystemError) {
+        let temporary = "\(path).\(getpid()).new"
+        do throws(SystemError) {
+            let file = try open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: mode)
+            try writeAll(bytes, to: file, name: temporary)
+            if durable {
+                let fd = file.rawValue
+                try syscall("fsync", on: temporary) { fsync(fd) }
+            }
+            try file.close(on: temporary)
+            try syscall("rename", on: path) { rename(temporary, path) }
+        } catch {
+            Glibc.unlink(temporary)
+            throw error
+        }
+    }
+
+    package static func makeDirectory(_ path: String, mode: mode_t = 0o755) throws(SystemError) {
+        try syscall("mkdir", on: path) { mkdir(path, mode) }
+    }
+
+    /// As `mkdir -p`: existing directories are fine.
+    package static func makeDirectories(_ path: String, mode: mode_t = 0o755) throws(SystemError) {
+        do throws(SystemError) { try makeDirectory(path, mode: mode) } catch {
+            switch error.errno {
+            case .fileExists: return
+            case .noSuchFile:
+                guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { throw error }
+                try makeDirectories(String(path[..<slash]), mode: mode)
+                do throws(SystemError) { try makeDirectory(path, mode: mode) } catch { if error.errno != .fileExists { throw error } }
+            default: throw error
+            }
+        }
+    }
+
+    /// Removes a file; one that is already gone is fine.
+    package static func remove(_ path: String) throws(SystemError) {
+        do throws(SystemError) { try syscall("unlink", on: path) { unlink(path) } } catch { if error.errno != .noSuchFile { throw error } }
+    }
+
+    /// Removes a directory and the files in it, one level deep, never following a symlink. Gone already is fine.
+    package static func removeFlatDirectory(_ path: String) throws(SystemError) {
+        for name in (try? entries(of: path)) ?? [] { try? remove("\(path)/\(name)") }
+        do throws(SystemError) { try syscall("rmdir", on: path) { rmdir(path) } } catch { if error.errno != .noSuchFile { throw error } }
+    }
+
+    /// Names in a directory, without "." and "..", unsorted.
+    package static func entries(of path: String) throws(SystemError) -> [String] {
+        guard let directory = opendir(path) else { throw SystemError(call: "opendir", subject: path, errno: Errno(rawValue: Glibc.errno)) }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    package static func status(_ path: String) throws(SystemError) -> stat {
+        var status = stat()
+        try syscall("stat", on: path) { stat(path, &status) }
+        return status
+    }
+
+    package static func status(of file: borrowing OwnedFD, name: String) throws(SystemError) -> stat {
+        let fd = file.rawValue
+        var status = stat()
+        try syscall("fstat", on: name) { fstat(fd, &status) }
+        return status
+    }
+
+    package static func readLink(_ path: String) throws(SystemError) -> String {
+        var failure: SystemError?
+        let bytes = [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, count in
+            do throws(SystemError) {
+                count = try buffer.withMemoryRebound(to: CChar.self) { (raw) throws(SystemError) in
+                    try syscall("readlink", on: path) { readlink(path, raw.baseAddress!, raw.count) }
+                }
+            } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    package static func currentDirectory() throws(SystemError) -> String {
+        guard let raw = getcwd(nil, 0) else { throw SystemError(call: "getcwd", subject: "", errno: Errno(rawValue: Glibc.errno)) }
+        defer { free(raw) }
+        return String(cString: raw)
+    }
+
+    package static func changeDirectory(_ path: String) throws(SystemError) { try syscall("chdir", on: path) { chdir(path) } }
+
+    package static func changeDirectory(to directory: borrowing OwnedFD, name: String) throws(SystemError) {
+        let fd = directory.rawValue
+        try syscall("fchdir", on: name) { fchdir(fd) }
+    }
+
+    package static func makeFIFO(_ path: String, mode: mode_t) throws(SystemError) { try syscall("mkfifo", on: path) { mkfifo(path, mode) } }
+}
+
+extension stat {
+    package var isDirectory: Bool { st_mode & S_IFMT == S_IFDIR }
+    package var isSymlink: Bool { st_mode & S_IFMT == S_IFLNK }
+    package var isRegular: Bool { st_mode & S_IFMT == S_IFREG }
+}

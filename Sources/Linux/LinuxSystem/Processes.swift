@@ -1,0 +1,144 @@
+package import CLinux
+import Glibc
+
+/// How a process ended.
+package enum ExitStatus: Sendable, Equatable {
+    case exited(CInt)
+    case signalled(CInt)
+
+    /// The number a shell would show: 128 + n for signal n.
+    package var code: CInt {
+        switch self {
+        case .exited(let code): code
+        case .signalled(let signal): 128 + signal
+        }
+    }
+}
+
+/// A child made by `Processes.clone`, with the descriptor that names it for good.
+package struct ChildProcess: ~Copyable {
+    package let pid: pid_t
+    package let pidfd: OwnedFD
+}
+
+/// Starting, signalling and waiting for processes. Only for programs with one thread: the child goes on in a copy of the whole program.
+package enum Processes {
+    /// clone3(2) as fork. The child starts with default signal handlers and an empty signal mask and runs `body`, which ends in `execute` or `leave`.
+    ///
+    /// - Parameters:
+    ///   - namespaces: created for the child.
+    ///   - cgroup: directory descriptor of the cgroup v2 the child is born in, Linux 5.7.
+    ///   - asSibling: the child's parent is the caller's parent (CLONE_PARENT), and nobody here can wait for it.
+    package static func clone(
+        namespaces: [NamespaceKind] = [], cgroup: CInt? = nil, asSibling: Bool = false, subject: String, _ body: () -> Never
+    ) throws(SystemError) -> ChildProcess {
+        var pidfd: CInt = -1
+        var all = sigset_t()
+        var before = sigset_t()
+        sigfillset(&all)
+        sigprocmask(SIG_BLOCK, &all, &before)
+        let pid: pid_t
+        do throws(SystemError) {
+            pid = try withUnsafeMutablePointer(to: &pidfd) { (slot) throws(SystemError) in
+                var args = clone_args()
+                args.flags = namespaces.reduce(UInt64(0x1000)) { $0 | $1.cloneFlag } | (asSibling ? 0x8000 : 0)  // CLONE_PIDFD, CLONE_PARENT
+                args.pidfd = UInt64(UInt(bitPattern: slot))
+                args.exit_signal = asSibling ? 0 : UInt64(SIGCHLD)
+                if let cgroup {
+                    args.flags |= 0x2_0000_0000  // CLONE_INTO_CGROUP
+                    args.cgroup = UInt64(cgroup)
+                }
+                return try syscall("clone3", on: subject) { berth_clone3(&args) }
+            }
+        } catch {
+            sigprocmask(SIG_SETMASK, &before, nil)
+            throw error
+        }
+        if pid == 0 {
+            resetSignals()
+            body()
+        }
+        sigprocmask(SIG_SETMASK, &before, nil)
+        return ChildProcess(pid: pid, pidfd: OwnedFD(adopting: pidfd))
+    }
+
+    /// Default handlers for every signal and nothing blocked, as a freshly started program expects it.
+    package static func resetSignals() {
+        for number in 1..<CInt(65) where number != SIGKILL && number != SIGSTOP { _ = Glibc.signal(number, SIG_DFL) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        sigprocmask(SIG_SETMASK, &none, nil)
+    }
+
+    /// Ends the process at once, without handlers of the program it was copied from.
+    package static func leave(_ code: CInt) -> Never { _exit(code) }
+
+    /// Becomes another program. Comes back only with an error.
+    package static func execute(_ path: String, arguments: [String], environment: [String]) -> SystemError {
+        var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
+        var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
+        execve(path, &argv, &envp)
+        return SystemError(call: "exec", subject: path, errno: Errno(rawValue: Glibc.errno))
+    }
+
+    /// Becomes the program behind a descriptor.
+    package static func execute(_ file: borrowing OwnedFD, name: String, arguments: [String], environment: [String]) -> SystemError {
+        var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
+        var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
+        _ = berth_execveat(file.rawValue, "", &argv, &envp, AT_EMPTY_PATH)
+        return SystemError(call: "exec", subject: name, errno: Errno(rawValue: Glibc.errno))
+    }
+
+    /// Waits until the child `pid` has ended and reaps it.
+    package static func wait(for pid: pid_t) throws(SystemError) -> ExitStatus {
+        var status: CInt = 0
+        try syscall("waitpid", on: "\(pid)") { waitpid(pid, &status, 0) }
+        return exitStatus(status)
+    }
+
+    /// Reaps one child that has ended, if there is one. Nil when there is none now, also when there are no children at all.
+    package static func reap() -> (pid: pid_t, status: ExitStatus)? {
+        var status: CInt = 0
+        let pid = waitpid(-1, &status, WNOHANG)
+        return pid > 0 ? (pid, exitStatus(status)) : nil
+    }
+
+    private static func exitStatus(_ status: CInt) -> ExitStatus {
+        berth_exited(status) != 0 ? .exited(berth_exit_status(status)) : .signalled(berth_term_signal(status))
+    }
+
+    /// A descriptor for an existing process. - Throws: ESRCH when there is none.
+    package static func open(_ pid: pid_t) throws(SystemError) -> OwnedFD {
+        OwnedFD(adopting: try syscall("pidfd_open", on: "\(pid)") { berth_pidfd_open(pid, 0) })
+    }
+
+    /// Signals exactly the process behind the descriptor, however its number may have been reused.
+    package static func signal(_ number: CInt, to process: borrowing OwnedFD, name: String) throws(SystemError) {
+        let fd = process.rawValue
+        try syscall("kill", on: name) { berth_pidfd_send_signal(fd, number) }
+    }
+
+    package static func kill(_ pid: pid_t, _ number: CInt) throws(SystemError) { try syscall("kill", on: "\(pid)") { Glibc.kill(pid, number) } }
+
+    /// Marks every descriptor from `first` on close-on-exec.
+    package static func closeOnExec(from first: CInt) throws(SystemError) {
+        try syscall("close_range", on: "\(first)-") { berth_close_range(UInt32(first), UInt32.max, 4) }
+    }
+
+    /// Makes `number` refer to the same open file, without close-on-exec: what the next program shall have.
+    package static func passOn(_ file: borrowing OwnedFD, as number: CInt) throws(SystemError) {
+        let fd = file.rawValue
+        if fd == number {
+            try syscall("fcntl", on: "descriptor \(number)") { fcntl(fd, F_SETFD, 0) }
+        } else {
+            try syscall("dup2", on: "descriptor \(number)") { dup2(fd, number) }
+        }
+    }
+
+    /// Waits until one of `descriptors` is readable or hung up. Returns the positions of those, none after `timeoutMilliseconds` (-1: for ever).
+    package static func poll(_ descriptors: [CInt], timeoutMilliseconds: CInt = -1) throws(SystemError) -> [Int] {
+        var entries = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        try syscall("poll", on: "") { Glibc.poll(&entries, nfds_t(entries.count), timeoutMilliseconds) }
+        return entries.indices.filter { entries[$0].revents != 0 }
+    }
+}
