@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 import leaks
-from engine import BIN, REPO, Client, Engine, wait_for
+from engine import BIN, REPO, Client, Engine, ForeignEngine, wait_for
 
 IMAGE = "busybox:latest"
 
@@ -27,7 +27,17 @@ def new_engine(folder, *args):
 
 @pytest.fixture(scope="session")
 def engine():
-    """The engine that all tests share. Tests that kill daemons use it too: it must survive that."""
+    """The engine that all tests share. Tests that kill daemons use it too: it must survive that.
+
+    E2E_HOST=unix:///… runs the tests against another engine, such as a stock dockerd: where that fails, the test is wrong.
+    """
+    if host := os.environ.get("E2E_HOST"):
+        foreign = ForeignEngine(host)
+        client = foreign.clients()["docker"]
+        r = client.run("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "-", IMAGE, input=busybox_image())
+        assert r.returncode == 0, r.stderr
+        yield foreign
+        return
     folder = tempfile.mkdtemp(prefix=f"berth-test-{os.getpid()}-", dir="/tmp")
     engine = new_engine(folder)
     yield engine
@@ -42,6 +52,8 @@ def engine():
 def cli(request, engine):
     """The stock client and our own, in turn."""
     client = engine.clients().get(request.param)
+    if client is None and isinstance(engine, ForeignEngine):
+        pytest.skip("berth is not built")
     if client is None:
         pytest.fail("there is no docker client on this machine: install docker-cli")
     return client
@@ -62,6 +74,12 @@ def name():
 @pytest.fixture(autouse=True)
 def nothing_is_left(engine):
     """Removes the test's containers, volumes and networks, then compares the machine with what it was before."""
+    if isinstance(engine, ForeignEngine):
+        yield
+        client = engine.clients()["docker"]
+        if ids := client.run("ps", "-aq", "--filter", "name=berth-test-").stdout.split():
+            client.run("rm", "-f", "-v", *ids)
+        return
     before = leaks.snapshot(engine.folder)
     yield
     if engine.process.poll() is not None:

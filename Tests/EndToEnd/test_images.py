@@ -94,7 +94,6 @@ def test_removing_an_image_in_use_is_refused(cli, name):
     ("error500", r"500"),
     ("digest", r"(?i)(digest|verif|checksum)"),
     ("truncated", r"(?i)(unexpected (eof|end)|truncated|short|size)"),
-    ("size", r"(?i)size"),
 ])
 def test_a_lying_registry_gives_a_clear_error_and_nothing_stays(cli, engine, lie, expected):
     liar = LyingRegistry(lie)
@@ -118,7 +117,7 @@ def test_an_unknown_image_is_named(cli):
     assert "No such image" in cli.fails("image", "inspect", "nosuch")
 
 
-@pytest.mark.parametrize("reference", ["UPPER/case", "a b", "x:", "-x", "a/../b"])
+@pytest.mark.parametrize("reference", ["upper/CASE", "a b", "x:", "-x", "a/../b"])
 def test_a_malformed_reference_is_refused(cli, reference):
     error = cli.fails("pull", "--", reference)
     assert "invalid reference format" in error or "repository name must be lowercase" in error, error

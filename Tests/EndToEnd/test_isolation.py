@@ -13,7 +13,7 @@ def test_every_namespace_is_its_own(docker):
 
 def test_dev_has_the_nodes_of_the_specification_and_no_others(docker):
     out = docker.ok("run", "--rm", IMAGE, "ls", "/dev").split()
-    assert sorted(out) == sorted("core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero".split())
+    assert sorted(out) == sorted("fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero".split())
 
 
 def test_masked_and_read_only_paths(docker):

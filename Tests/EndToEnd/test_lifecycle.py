@@ -54,7 +54,7 @@ def test_exec_runs_beside_the_process(cli, name):
     assert cli.ok("exec", "-e", "B=2", "-w", "/tmp", "-u", "nobody", name, "sh", "-c", "echo $A $B $(pwd) $(id -un)") == "1 2 /tmp nobody"
     assert cli.ok("exec", "-i", name, "cat", input="through stdin") == "through stdin"
     assert cli.run("exec", name, "sh", "-c", "exit 9").returncode == 9
-    cli.fails("exec", name, "no-such-program", code=127)
+    assert cli.run("exec", name, "no-such-program").returncode in (126, 127)  # 126 in engines before 28
     cli.ok("exec", "-d", name, "touch", "/made")
     wait_for("the detached exec", lambda: cli.run("exec", name, "test", "-e", "/made").returncode == 0)
 
@@ -109,7 +109,7 @@ def test_events_tell_the_life_in_order(cli, name):
 
 
 def test_version_and_info_answer(cli):
-    assert json.loads(cli.ok("version", "--format", "{{json .Server}}"))["ApiVersion"] == "1.51"
+    assert json.loads(cli.ok("version", "--format", "{{json .Server}}"))["ApiVersion"] >= "1.45"
     info = json.loads(cli.ok("info", "--format", "{{json .}}"))
     assert info["OSType"] == "linux" and info["NCPU"] > 0 and info["Driver"]
 

@@ -52,7 +52,7 @@ def test_containers_on_the_bridge_reach_each_other(cli, name):
 
 
 def test_udp_is_published(cli, name):
-    cli.ok("run", "-d", "--name", name, "-p", "127.0.0.1::53/udp", IMAGE, "sh", "-c", "while :; do echo pong | nc -u -l -p 53 -w 1; done")
+    cli.ok("run", "-d", "--name", name, "-p", "127.0.0.1::53/udp", IMAGE, "udpsvd", "0", "53", "echo", "pong")
     port = int(cli.ok("port", name, "53/udp").rsplit(":", 1)[1])
 
     def ping():

@@ -63,7 +63,7 @@ def test_rm_removes_the_container(cli, name):
     (["--security-opt", "no-new-privileges"], ["sh", "-c", "grep NoNewPrivs /proc/self/status"], "NoNewPrivs:\t1"),
     (["--pids-limit", "50"], ["sh", "-c", "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max"], "50"),
     (["--add-host", "db:10.9.8.7"], ["sh", "-c", "grep db /etc/hosts"], "10.9.8.7\tdb"),
-    (["--dns", "9.9.9.9"], ["sh", "-c", "grep nameserver /etc/resolv.conf"], "nameserver 9.9.9.9"),
+    (["--dns", "9.9.9.9"], ["sh", "-c", "grep ^nameserver /etc/resolv.conf"], "nameserver 9.9.9.9"),
     (["--sysctl", "net.ipv4.ip_forward=0"], ["cat", "/proc/sys/net/ipv4/ip_forward"], "0"),
     (["--shm-size", "8m"], ["sh", "-c", "df -k /dev/shm | tail -1 | awk '{print $2}'"], "8192"),
 ])
@@ -76,7 +76,7 @@ def test_a_read_only_root_refuses_writes_but_not_in_tmpfs(cli):
 
 
 def test_memory_and_cpus_become_limits_of_the_cgroup(cli):
-    script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory.max 2>/dev/null; cat cpu/cpu.cfs_quota_us cpu.max 2>/dev/null"
+    script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory.max 2>/dev/null; cat cpu/cpu.cfs_quota_us cpu.max 2>/dev/null; true"
     out = inside(cli, ["--memory", "64m", "--cpus", "0.5"], "sh", "-c", script)
     assert out.split()[:2] == ["67108864", "50000"]
 
@@ -104,8 +104,8 @@ def test_a_new_named_volume_starts_with_the_image_content(cli, name):
 
 def test_privileged_has_every_capability_and_the_devices(cli):
     out = inside(cli, ["--privileged"], "sh", "-c", "grep CapEff /proc/self/status; grep Seccomp: /proc/self/status; test -e /dev/kmsg && echo kmsg")
-    last = int(open("/proc/sys/kernel/cap_last_cap").read())
-    assert out.split() == ["CapEff:", f"{(1 << (last + 1)) - 1:016x}", "Seccomp:", "0", "kmsg"]
+    everything = next(l.split()[1] for l in open("/proc/self/status") if l.startswith("CapBnd"))
+    assert out.split() == ["CapEff:", everything, "Seccomp:", "0", "kmsg"]
 
 
 def test_a_seccomp_profile_file_is_applied(cli, tmp_path):
@@ -116,7 +116,7 @@ def test_a_seccomp_profile_file_is_applied(cli, tmp_path):
 
 
 def test_network_host_shares_the_host_links(cli):
-    assert "berth0" in inside(cli, ["--network", "host"], "ls", "/sys/class/net").split()
+    assert inside(cli, ["--network", "host"], "ls", "/sys/class/net").split() == sorted(os.listdir("/sys/class/net"))
 
 
 def test_network_of_another_container_is_the_same_namespace(cli, name):
