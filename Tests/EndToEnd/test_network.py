@@ -52,18 +52,14 @@ def test_containers_on_the_bridge_reach_each_other(cli, name):
 
 
 def test_udp_is_published(cli, name):
-    cli.ok("run", "-d", "--name", name, "-p", "127.0.0.1::53/udp", IMAGE, "udpsvd", "0", "53", "echo", "pong")
+    cli.ok("run", "-d", "--name", name, "-p", "127.0.0.1::53/udp", IMAGE, "nc", "-u", "-l", "-p", "53")
     port = int(cli.ok("port", name, "53/udp").rsplit(":", 1)[1])
 
-    def ping():
+    def arrives():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.settimeout(0.5)
             s.sendto(b"ping\n", ("127.0.0.1", port))
-            try:
-                return s.recv(100)
-            except OSError:
-                return None
-    assert wait_for("a datagram back", ping) == b"pong\n"
+        return "ping" in cli.ok("logs", name)
+    wait_for("the datagram in the container's log", arrives)
 
 
 def test_a_port_that_is_taken_is_named_and_nothing_stays(cli, name):
