@@ -52,7 +52,7 @@ def test_containers_on_the_bridge_reach_each_other(cli, name):
 
 
 def test_udp_is_published(cli, name):
-    cli.ok("run", "-d", "--name", name, "-p", "127.0.0.1::53/udp", IMAGE, "nc", "-u", "-l", "-p", "53")
+    cli.ok("run", "-di", "--name", name, "-p", "127.0.0.1::53/udp", IMAGE, "nc", "-u", "-l", "-p", "53")
     port = int(cli.ok("port", name, "53/udp").rsplit(":", 1)[1])
 
     def arrives():
