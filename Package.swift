@@ -94,13 +94,14 @@ let package = Package(
         .target(
             name: "GRPCSocket",
             dependencies: [
-                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+                "BerthDefaults",
+                .product(name: "NIOHPACK", package: "swift-nio-http2"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ] + nio,
             path: "Sources/Contracts/GRPCSocket", swiftSettings: strict),
         .target(name: "OCILayer", dependencies: ["LinuxSystem"], path: "Sources/Contracts/OCILayer", swiftSettings: strict),
         // Below this line: no Foundation, no Concurrency, no Dispatch.
-        .target(name: "TaskAPI", dependencies: ["CProtobufC"], path: "Sources/Contracts/TaskAPI", swiftSettings: strict),
+        .target(name: "TaskAPI", dependencies: ["CProtobufC"], path: "Sources/Contracts/TaskAPI", exclude: ["protos", "generate.sh"], swiftSettings: strict),
         .target(name: "OCISpec", path: "Sources/Contracts/OCISpec", swiftSettings: strict),
         .target(name: "JSONCodec", dependencies: ["CJansson"], path: "Sources/Contracts/JSONCodec", swiftSettings: strict),
         .target(name: "BerthDefaults", path: "Sources/Contracts/BerthDefaults", swiftSettings: strict),
@@ -119,5 +120,8 @@ let package = Package(
         .target(
             name: "CProtobufC", path: "Sources/Linux/CProtobufC",
             linkerSettings: [.linkedLibrary("protobuf-c")]),
+
+        // Tests
+        tests("NetlinkTests", "Unit", ["Netlink", "LinuxSystem"]),
     ]
 )
