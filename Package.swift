@@ -103,7 +103,7 @@ let package = Package(
         // Below this line: no Foundation, no Concurrency, no Dispatch.
         .target(name: "TaskAPI", dependencies: ["CProtobufC"], path: "Sources/Contracts/TaskAPI", exclude: ["protos", "generate.sh"], swiftSettings: strict),
         .target(name: "OCISpec", path: "Sources/Contracts/OCISpec", swiftSettings: strict),
-        .target(name: "JSONCodec", dependencies: ["CJansson"], path: "Sources/Contracts/JSONCodec", swiftSettings: strict),
+        .target(name: "JSONCodec", path: "Sources/Contracts/JSONCodec", swiftSettings: strict),
         .target(name: "BerthDefaults", path: "Sources/Contracts/BerthDefaults", swiftSettings: strict),
 
         // Linux: the kernel and the system's C libraries
@@ -113,7 +113,6 @@ let package = Package(
         .target(name: "CLinux", path: "Sources/Linux/CLinux"),
         .systemLibrary(name: "CSeccomp", path: "Sources/Linux/CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         .systemLibrary(name: "CCap", path: "Sources/Linux/CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
-        .systemLibrary(name: "CJansson", path: "Sources/Linux/CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
         .systemLibrary(name: "CNFTables", path: "Sources/Linux/CNFTables", pkgConfig: "libnftables", providers: [.apt(["libnftables-dev"])]),
         .systemLibrary(name: "CISAL", path: "Sources/Linux/CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CZstd", path: "Sources/Linux/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
@@ -122,6 +121,8 @@ let package = Package(
             linkerSettings: [.linkedLibrary("protobuf-c")]),
 
         // Tests
+        tests("OCISpecTests", "Unit", ["OCISpec", "JSONCodec"]),
+        tests("JSONCodecTests", "Unit", ["JSONCodec", "OCISpec"]),
         tests("NetlinkTests", "Unit", ["Netlink", "LinuxSystem"]),
     ]
 )

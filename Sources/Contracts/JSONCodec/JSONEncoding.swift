@@ -13,10 +13,20 @@ final class JSONTree {
     }
 
     var content: Content = .empty
-    /// How the value is reached, for messages.
-    let path: [any CodingKey]
+    /// Of the tree that holds this one and outlives it.
+    private unowned let parent: JSONTree?
 
-    init(path: [any CodingKey] = []) { self.path = path }
+    init(parent: JSONTree? = nil) { self.parent = parent }
+
+    /// How the value is reached, worked out when a message needs it.
+    var path: [any CodingKey] {
+        guard let parent else { return [] }
+        switch parent.content {
+        case .object(let members): return parent.path + members.filter { $0.value === self }.map { PathKey(stringValue: $0.name) }
+        case .array(let elements): return parent.path + elements.indices.filter { elements[$0] === self }.map { PathKey(intValue: $0) }
+        default: return parent.path
+        }
+    }
 
     func box<Value: Encodable>(_ value: Value) throws {
         if let map = value as? any StringKeyedMap {
@@ -34,7 +44,7 @@ final class JSONTree {
 
     /// A new member at the end. An existing one with the same name is replaced where it stands.
     func child(_ name: String) -> JSONTree {
-        let tree = JSONTree(path: path + [PathKey(stringValue: name)])
+        let tree = JSONTree(parent: self)
         guard case .object(var members) = content else {
             content = .object([(name, tree)])
             return tree
@@ -48,7 +58,7 @@ final class JSONTree {
     /// A new element at the end.
     func child() -> JSONTree {
         guard case .array(var elements) = content else { preconditionFailure("not an array") }
-        let tree = JSONTree(path: path + [PathKey(intValue: elements.count)])
+        let tree = JSONTree(parent: self)
         content = .empty
         elements.append(tree)
         content = .array(elements)

@@ -1,0 +1,112 @@
+import JSONCodec
+import Testing
+
+private struct Sample: Codable, Equatable {
+    var name: String
+    var small: UInt8?
+    var mask: UInt64?
+    var signed: Int64?
+    var ratio: Double?
+    var list: [Int]?
+    var nested: [String: Inner]?
+
+    struct Inner: Codable, Equatable {
+        var on: Bool
+        var words: [String]
+    }
+}
+
+private func decode(_ text: String, limits: JSON.Limits = .standard) throws -> Sample {
+    try JSON.decode(Sample.self, from: Array(text.utf8), limits: limits)
+}
+
+private func message(_ text: String, limits: JSON.Limits = .standard) -> String {
+    do {
+        _ = try decode(text, limits: limits)
+        return "accepted"
+    } catch {
+        return "\(error)"
+    }
+}
+
+@Suite struct DecodingTests {
+    @Test func `values of every kind are read`() throws {
+        let sample = try decode(
+            #" {"name":"a\"\u00e9\ud83d\ude00\n/","small":255,"ratio":-1.5e3,"list":[1,-2,3],"unknown":[{"x":null}],"nested":{"k":{"on":true,"words":["x",""]}}} "#)
+        #expect(sample.name == "a\"é😀\n/")
+        #expect(sample.small == 255)
+        #expect(sample.ratio == -1500)
+        #expect(sample.list == [1, -2, 3])
+        #expect(sample.nested == ["k": .init(on: true, words: ["x", ""])])
+    }
+
+    @Test func `null and absent are the same for an optional`() throws {
+        #expect(try decode(#"{"name":"","small":null}"#) == decode(#"{"name":""}"#))
+    }
+
+    @Test func `integers are exact in 64 bits`() throws {
+        #expect(try decode(#"{"name":"","mask":18446744073709551615}"#).mask == .max)
+        #expect(try decode(#"{"name":"","signed":-9223372036854775808}"#).signed == .min)
+        #expect(try decode(#"{"name":"","signed":9223372036854775807}"#).signed == .max)
+        #expect(try decode(#"{"name":"","signed":-0}"#).signed == 0)
+    }
+
+    @Test(arguments: [
+        (#"{"name":5}"#, "name: expected a string, found a number"),
+        (#"{}"#, "name: required field is missing"),
+        (#"{"name":"","list":[1,"x"]}"#, "list[1]: expected an integer, found a string"),
+        (#"{"name":"","list":{}}"#, "list: expected an array, found an object"),
+        (#"{"name":"","nested":{"a":{"on":1,"words":[]}}}"#, "nested.a.on: expected true or false, found a number"),
+        (#"{"name":"","nested":{"io.x/y":{"on":true,"words":[null]}}}"#, #"nested["io.x/y"].words[0]: expected a string, found null"#),
+        (#"{"name":"","small":256}"#, "small: 256 is not between 0 and 255"),
+        (#"{"name":"","small":-1}"#, "small: -1 is not between 0 and 255"),
+        (#"{"name":"","mask":18446744073709551616}"#, "mask: 18446744073709551616 is not between 0 and 18446744073709551615"),
+        (#"{"name":"","small":1.0}"#, "small: expected an integer, found 1.0"),
+        (#"{"name":"","ratio":1e999}"#, "ratio: number is too large"),
+        (#"[]"#, "expected an object, found an array"),
+    ])
+    func `a wrong value is named by its path`(text: String, expected: String) {
+        #expect(message(text) == expected)
+    }
+
+    @Test(arguments: [
+        ("", "line 1, column 1: the document ends too early"),
+        (#"{"name":"a"} x"#, "line 1, column 14: unexpected text after the end of the document"),
+        ("{\n  \"name\" \"a\"}", "line 2, column 10: expected ':' after a key, found '\"'"),
+        (#"{"name":"a",}"#, "line 1, column 13: expected a key in quotes, found '}'"),
+        (#"{"name":tru}"#, "line 1, column 9: expected a value, found 't'"),
+        (#"{"name":"a"#, "line 1, column 9: string without an end"),
+        (#"{"name":01}"#, "line 1, column 9: a number may not begin with 0"),
+        (#"{"name":-}"#, "line 1, column 10: expected a digit, found '}'"),
+        (#"{"name":"a","name":"b"}"#, #"line 1, column 13: duplicate key "name""#),
+        (#"{"name":"a","n\u0061me":"b"}"#, #"line 1, column 13: duplicate key "name""#),
+        (#"{"name":"a\u0000b"}"#, "line 1, column 11: NUL character in a string"),
+        (#"{"name":"\ud800"}"#, "line 1, column 10: lone surrogate in a string"),
+        (#"{"name":"\x"}"#, "line 1, column 10: unknown escape in a string"),
+        ("{\"name\":\"a\u{0}\"}", "line 1, column 11: NUL character in a string"),
+        ("{\"name\":\"a\tb\"}", "line 1, column 11: control character in a string"),
+    ])
+    func `broken syntax is named by its place`(text: String, expected: String) {
+        #expect(message(text) == expected)
+    }
+
+    @Test(arguments: [[0xC0, 0x80], [0xED, 0xA0, 0x80], [0xF5, 0x80, 0x80, 0x80], [0x80], [0xE2, 0x82], [0xF0, 0x80, 0x80, 0x80]] as [[UInt8]])
+    func `invalid UTF-8 is refused`(bytes: [UInt8]) {
+        #expect(throws: JSONError.self) {
+            try JSON.decode([String].self, from: Array("[\"".utf8) + bytes + Array("\"]".utf8))
+        }
+    }
+
+    @Test func `duplicate keys are found in objects with many members`() {
+        let members = (0..<1000).map { #""k\#($0)":"""# }.joined(separator: ",")
+        #expect(throws: Never.self) { try JSON.decode([String: String].self, from: Array("{\(members)}".utf8)) }
+        #expect(throws: JSONError.self) { try JSON.decode([String: String].self, from: Array("{\(members),\"k500\":\"\"}".utf8)) }
+    }
+
+    @Test func `size, depth and number of values are bounded`() {
+        let deep = String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000)
+        #expect(message(#"{"name":"","x":"# + deep + "}") == "line 1, column 79: nested deeper than the allowed 64 levels")
+        #expect(message(#"{"name":""}"#, limits: .init(bytes: 5)) == "document of 11 bytes is larger than the allowed 5")
+        #expect(message(#"{"name":"","list":[1,2,3,4]}"#, limits: .init(values: 6)) == "line 1, column 24: more than the allowed 6 values")
+    }
+}
