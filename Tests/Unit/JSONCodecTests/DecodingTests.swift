@@ -107,6 +107,6 @@ private func message(_ text: String, limits: JSON.Limits = .standard) -> String 
         let deep = String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000)
         #expect(message(#"{"name":"","x":"# + deep + "}") == "line 1, column 79: nested deeper than the allowed 64 levels")
         #expect(message(#"{"name":""}"#, limits: .init(bytes: 5)) == "document of 11 bytes is larger than the allowed 5")
-        #expect(message(#"{"name":"","list":[1,2,3,4]}"#, limits: .init(values: 6)) == "line 1, column 24: more than the allowed 6 values")
+        #expect(message(#"{"name":"","list":[1,2,3,4]}"#, limits: .init(values: 6)) == "line 1, column 23: more than the allowed 6 values")
     }
 }
