@@ -1,0 +1,222 @@
+import BerthDefaults
+import GRDB
+import LinuxSystem
+import NIOPosix
+import Synchronization
+
+/// The supervisor's one database: what exists, in every namespace. What runs is with the shims, bytes are in the content store.
+///
+/// ```
+/// namespaces       name     labels
+///                  "moby"   {}
+/// containers       namespace  id    image                  runtime_name             runtime_options  spec   snapshotter  snapshot_key  sandbox
+///                  "moby"     "0f…" "docker.io/…:latest"   "io.containerd.berth.v1" Any bytes        Any …  "overlayfs"  "0f…"         ""
+///                  labels  extensions       created  updated
+///                  {…}     message bytes    ns       ns
+/// images           namespace  name                              media_type  digest       size  annotations  labels  created  updated
+///                  "moby"     "docker.io/library/busybox:…"     "application/…" "sha256:…" 610  {}          {}      ns       ns
+/// leases           namespace  id      labels   created
+///                  "moby"     "pull"  {"containerd.io/gc.expire":"2026-…"}  ns
+/// lease_resources  namespace  lease   type       resource
+///                  "moby"     "pull"  "content"  "sha256:…"
+/// content, snapshots          StorageTables.swift
+/// ```
+///
+/// Names are unique within a namespace. A namespace's row appears with the first thing in it. Times are nanoseconds since 1970, labels JSON objects of
+/// strings, messages as protobuf writes them (`extensions` is a `Container` with only that field).
+///
+/// SQLite in WAL mode with `synchronous=FULL`: what `write` has returned from survives SIGKILL and power loss. Readers see a snapshot and never wait
+/// for the writer.
+final class MetadataDatabase: Sendable {
+    /// For synchronous reads and for storage's writes, which block anyway.
+    let pool: DatabasePool
+    private let commits: GroupCommit
+
+    /// Opens the database, creating it or bringing its schema up to date.
+    /// - Parameter threads: one thread of it writes.
+    init(path: String, threads: NIOThreadPool) throws {
+        var configuration = Configuration()
+        configuration.label = "metadata"
+        configuration.maximumReaderCount = 2
+        configuration.persistentReadOnlyConnections = true
+        configuration.automaticMemoryManagement = false
+        configuration.busyMode = .timeout(5)
+        configuration.prepareDatabase { db in
+            try db.execute(
+                sql: """
+                    PRAGMA synchronous = FULL;
+                    PRAGMA cache_size = -512;
+                    PRAGMA wal_autocheckpoint = 500;
+                    PRAGMA journal_size_limit = 4194304;
+                    """)
+        }
+        pool = try DatabasePool(path: path, configuration: configuration)
+        try Self.migrator.migrate(pool)
+        commits = GroupCommit(pool: pool, threads: threads)
+    }
+
+    /// Changes the database, durably by the time this returns. Changes that arrive together share one commit; each is undone alone when it throws.
+    func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        try await commits.submit(body)
+    }
+
+    /// Reads from a snapshot, on the calling thread: for queries of some microseconds.
+    func read<Value>(_ body: (Database) throws -> Value) throws -> Value { try pool.read(body) }
+
+    func close() throws { try pool.close() }
+
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE namespaces (name TEXT NOT NULL PRIMARY KEY, labels TEXT NOT NULL DEFAULT '{}') WITHOUT ROWID;
+                    CREATE TABLE containers (
+                        namespace TEXT NOT NULL,
+                        id TEXT NOT NULL,
+                        image TEXT NOT NULL,
+                        runtime_name TEXT NOT NULL,
+                        runtime_options BLOB,
+                        spec BLOB NOT NULL,
+                        snapshotter TEXT NOT NULL,
+                        snapshot_key TEXT NOT NULL,
+                        sandbox TEXT NOT NULL,
+                        labels TEXT NOT NULL,
+                        extensions BLOB,
+                        created INTEGER NOT NULL,
+                        updated INTEGER NOT NULL,
+                        PRIMARY KEY (namespace, id)
+                    );
+                    CREATE INDEX containers_snapshot ON containers (namespace, snapshotter, snapshot_key);
+                    CREATE TABLE images (
+                        namespace TEXT NOT NULL,
+                        name TEXT NOT NULL,
+                        media_type TEXT NOT NULL,
+                        digest TEXT NOT NULL,
+                        size INTEGER NOT NULL,
+                        annotations TEXT NOT NULL DEFAULT '{}',
+                        labels TEXT NOT NULL DEFAULT '{}',
+                        created INTEGER NOT NULL,
+                        updated INTEGER NOT NULL,
+                        PRIMARY KEY (namespace, name)
+                    );
+                    CREATE INDEX images_digest ON images (digest);
+                    CREATE TABLE leases (
+                        namespace TEXT NOT NULL,
+                        id TEXT NOT NULL,
+                        labels TEXT NOT NULL DEFAULT '{}',
+                        created INTEGER NOT NULL,
+                        PRIMARY KEY (namespace, id)
+                    ) WITHOUT ROWID;
+                    CREATE TABLE lease_resources (
+                        namespace TEXT NOT NULL,
+                        lease TEXT NOT NULL,
+                        type TEXT NOT NULL,
+                        resource TEXT NOT NULL,
+                        PRIMARY KEY (namespace, lease, type, resource),
+                        FOREIGN KEY (namespace, lease) REFERENCES leases (namespace, id) ON DELETE CASCADE
+                    ) WITHOUT ROWID;
+                    CREATE INDEX lease_resources_resource ON lease_resources (namespace, type, resource);
+                    """)
+            try StorageTables.create(in: db)
+        }
+        return migrator
+    }
+
+    /// Makes sure that the namespace is listed. Part of every transaction that creates something in it.
+    static func ensureNamespace(_ name: String, _ db: Database) throws {
+        try db.execute(literal: "INSERT OR IGNORE INTO namespaces (name) VALUES (\(name))")
+    }
+}
+
+/// Runs transactions on one thread and commits those that wait together as one.
+///
+/// A commit waits for the disk; while it does, the next changes gather. Each runs inside a savepoint, so that one that throws leaves the others alone.
+/// Nobody is answered before the commit has returned.
+private final class GroupCommit: Sendable {
+    private struct Job: Sendable {
+        /// Runs the change; what it returns or throws is kept until `finish`.
+        let run: @Sendable (Database) throws -> Void
+        /// Answers: nil after a commit, the error when it failed.
+        let finish: @Sendable ((any Error)?) -> Void
+    }
+
+    private struct State {
+        var jobs: [Job] = []
+        var isRunning = false
+    }
+
+    /// The result of one change until its commit.
+    private final class Outcome<Value: Sendable>: Sendable {
+        let result = Mutex<Result<Value, any Error>?>(nil)
+    }
+
+    private static let largestGroup = 256
+    private let pool: DatabasePool
+    private let threads: NIOThreadPool
+    private let state = Mutex(State())
+
+    init(pool: DatabasePool, threads: NIOThreadPool) {
+        self.pool = pool
+        self.threads = threads
+    }
+
+    func submit<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        let outcome = Outcome<Value>()
+        return try await withUnsafeThrowingContinuation { (continuation: UnsafeContinuation<Value, any Error>) in
+            let job = Job { db in
+                do {
+                    let value = try body(db)
+                    outcome.result.withLock { $0 = .success(value) }
+                } catch {
+                    outcome.result.withLock { $0 = .failure(error) }
+                    throw error
+                }
+            } finish: { error in
+                let result = outcome.result.withLock { $0 }
+                switch (error, result) {
+                case (_, .failure(let own)?): continuation.resume(throwing: own)
+                case (let error?, _): continuation.resume(throwing: error)
+                case (nil, .success(let value)?): continuation.resume(returning: value)
+                case (nil, nil): continuation.resume(throwing: StorageError(.internalError, "transaction was not run"))
+                }
+            }
+            let start = state.withLock { state in
+                state.jobs.append(job)
+                defer { state.isRunning = true }
+                return !state.isRunning
+            }
+            if start { threads.submit { [self] _ in drain() } }
+        }
+    }
+
+    private func drain() {
+        while true {
+            let group = state.withLock { state -> [Job] in
+                let group = Array(state.jobs.prefix(Self.largestGroup))
+                state.jobs.removeFirst(group.count)
+                if group.isEmpty { state.isRunning = false }
+                return group
+            }
+            if group.isEmpty { return }
+            var failure: (any Error)?
+            do {
+                try pool.writeWithoutTransaction { db in
+                    try db.inTransaction(.immediate) {
+                        for job in group {
+                            // What the change throws is in its outcome; only the savepoint's own failure ends the group.
+                            try db.inSavepoint {
+                                do { try job.run(db) } catch { return .rollback }
+                                return .commit
+                            }
+                        }
+                        return .commit
+                    }
+                }
+            } catch {
+                failure = error
+            }
+            for job in group { job.finish(failure) }
+        }
+    }
+}
