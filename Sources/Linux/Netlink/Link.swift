@@ -38,6 +38,8 @@ extension NetlinkAttribute {
     static let linkMTU = NetlinkAttribute("IFLA_MTU", 4)
     static let linkPeer = NetlinkAttribute("IFLA_LINK", 5)
     static let linkMaster = NetlinkAttribute("IFLA_MASTER", 10)
+    static let portInfo = NetlinkAttribute("IFLA_PROTINFO", 12)
+    static let portIsolated = NetlinkAttribute("IFLA_BRPORT_ISOLATED", 33)
     static let linkInfo = NetlinkAttribute("IFLA_LINKINFO", 18)
     static let linkAFSpec = NetlinkAttribute("IFLA_AF_SPEC", 26)
     static let linkNamespace = NetlinkAttribute("IFLA_NET_NS_FD", 28)

@@ -124,6 +124,16 @@ package enum LinkRequests {
         return self.change(0, named: name, change)
     }
 
+    /// Keeps a bridge's port from talking to the bridge's other isolated ports; host and gateway stay reachable. This is `enable_icc=false`.
+    package static func isolatePort(named name: String) -> NetlinkRequest {
+        var header = header()
+        header.ifi_family = 7  // AF_BRIDGE
+        var request = NetlinkRequest("RTM_SETLINK", Int(RTM_SETLINK), on: "bridge port \(name)", header: header)
+        request.append(.linkName, text: name)
+        request.nest(.portInfo, flagged: true) { $0.append(.portIsolated, UInt8(1)) }
+        return request
+    }
+
     package static func delete(named name: String) -> NetlinkRequest {
         var request = NetlinkRequest("RTM_DELLINK", Int(RTM_DELLINK), on: "link \(name)", header: header())
         request.append(.linkName, text: name)

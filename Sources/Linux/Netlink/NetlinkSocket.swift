@@ -66,10 +66,6 @@ package final class NetlinkSocket: NetlinkTransport {
         }
     }
 
-    /// Waits until something can be received.
-    /// - Returns: false when `milliseconds` passed without a datagram; -1 waits for ever.
-    package func waitReadable(milliseconds: CInt) throws(SystemError) -> Bool {
-        var entry = pollfd(fd: file.rawValue, events: Int16(POLLIN), revents: 0)
-        return try syscall("poll", on: "netlink socket") { poll(&entry, 1, milliseconds) } > 0
-    }
+    /// A second descriptor for the same socket, for an event loop that reads announcements.
+    package func duplicateDescriptor() throws(SystemError) -> OwnedFD { try file.duplicate() }
 }

@@ -1,0 +1,119 @@
+import Glibc
+import LinuxSystem
+import Netlink
+
+/// One interface of a container, with everything decided.
+struct EndpointPlan: Sendable, Equatable {
+    /// In the container: eth0.
+    var interface: String
+    /// On the host: veth1a2b3c4.
+    var hostInterface: String
+    var bridge: String
+    var mac: MACAddress
+    var addresses: [IPNetwork]
+    /// Where the default routes go; empty when another network has them or the network is internal.
+    var gateways: [IPAddress]
+    var mtu: UInt32?
+    /// The container may not talk to the bridge's other ports.
+    var isIsolated: Bool
+    /// `net.ipv4.conf.IFNAME.x=y`, already as path and value.
+    var sysctls: [Setting]
+
+    struct Setting: Sendable, Equatable {
+        var path: String
+        var value: String
+    }
+}
+
+/// Gives a network namespace its interfaces: the veth pairs with one message each from the host's side, everything inside in one batch.
+enum EndpointSetup {
+    /// Carries the plans out and leaves `lo` up. Blocks for about a millisecond, nearly all of it in the kernel.
+    ///
+    /// - Parameters:
+    ///   - isFresh: the namespace has nothing but `lo` yet. False for a container that runs and gets one more interface.
+    ///   - resolver: opens the sockets of the embedded resolver inside; nil when the container has none.
+    /// - Returns: what `resolver` made.
+    /// - Throws: `SystemError` naming link and attribute. The ends on the host are gone then; what is inside goes with the namespace or with them.
+    static func attach<Sockets: Sendable>(
+        _ plans: [EndpointPlan], to namespace: borrowing NetworkNamespace, isFresh: Bool, resolver: (@Sendable () throws(SystemError) -> Sockets)? = nil
+    ) throws(SystemError) -> Sockets? {
+        let host = try RouteConnection()
+        var ports: [(plan: EndpointPlan, bridge: Int32)] = []
+        for plan in plans {
+            guard let bridge = try host.link(named: plan.bridge) else { throw SystemError(call: "RTM_GETLINK", subject: "bridge \(plan.bridge)", errno: .noDevice) }
+            ports.append((plan, bridge.index))
+        }
+        let descriptor = namespace.descriptor
+        // Safety: the connection is used by this thread, and by the namespace's thread while this one waits for it.
+        nonisolated(unsafe) let hostConnection = host
+        let prepared = ports
+        do throws(SystemError) {
+            return try namespace.perform { () throws(SystemError) -> Sockets? in
+                // Interfaces inherit this: IPv6 is off until one of them is told otherwise. Cheaper than a word to each, and never on for a moment.
+                if isFresh { Sysctl.write("net/ipv6/conf/default/disable_ipv6", "1") }
+                for (plan, bridge) in prepared { try createPair(plan, bridge: bridge, namespace: descriptor, through: hostConnection) }
+                try configure(plans, isFresh: isFresh)
+                return try resolver?()
+            }
+        } catch {
+            for plan in plans { try? host.perform([LinkRequests.delete(named: plan.hostInterface)]) }
+            throw error
+        }
+    }
+
+    private static func createPair(_ plan: EndpointPlan, bridge: Int32, namespace: CInt, through host: RouteConnection) throws(SystemError) {
+        var requests = [
+            LinkRequests.createVeth(plan.hostInterface, peer: .init(name: plan.interface, mac: plan.mac), in: namespace, master: bridge, mtu: plan.mtu),
+            LinkRequests.withoutLinkLocalAddress(named: plan.hostInterface),
+        ]
+        if plan.isIsolated { requests.append(LinkRequests.isolatePort(named: plan.hostInterface)) }
+        requests.append(LinkRequests.change(named: plan.hostInterface, .init(up: true)))
+        try host.perform(requests)
+        guard let port = try host.link(named: plan.hostInterface) else { throw SystemError(call: "RTM_GETLINK", subject: "link \(plan.hostInterface)", errno: .noDevice) }
+        try host.perform([NeighbourRequests.setForwarding(plan.mac, port: port.index, named: plan.hostInterface)])
+    }
+
+    /// Runs inside the namespace.
+    private static func configure(_ plans: [EndpointPlan], isFresh: Bool) throws(SystemError) {
+        let inside = try RouteConnection()
+        var requests: [NetlinkRequest] = []
+        if isFresh { requests.append(LinkRequests.change(1, named: "lo", .init(up: true))) }
+        for plan in plans {
+            let name = plan.interface
+            guard let link = try inside.link(named: name) else { throw SystemError(call: "RTM_GETLINK", subject: "link \(name)", errno: .noDevice) }
+            if plan.addresses.contains(where: { $0.family == .v6 }) {
+                Sysctl.write("net/ipv6/conf/\(name)/accept_ra", "0")
+                Sysctl.write("net/ipv6/conf/\(name)/disable_ipv6", "0")
+            } else if !isFresh {
+                Sysctl.write("net/ipv6/conf/\(name)/disable_ipv6", "1")
+            }
+            for setting in plan.sysctls where !Sysctl.write(setting.path, setting.value) {
+                throw SystemError(call: "write", subject: "/proc/sys/\(setting.path)", errno: Errno(rawValue: errno))
+            }
+            requests += plan.addresses.map { AddressRequests.set($0, on: link.index, named: name) }
+            requests.append(LinkRequests.change(link.index, named: name, .init(up: true)))
+            requests += plan.gateways.map {
+                RouteRequests.set(IPNetwork($0.family == .v4 ? .any4 : .any6, prefixLength: 0), gateway: $0, through: link.index, named: name)
+            }
+        }
+        try inside.perform(requests)
+    }
+
+    /// Takes interfaces out of a container that goes on running.
+    static func detach(hostInterfaces: [String]) throws(SystemError) {
+        let host = try RouteConnection()
+        for name in hostInterfaces {
+            do throws(SystemError) { try host.perform([LinkRequests.delete(named: name)]) } catch where error.errno == .noDevice {}
+        }
+    }
+
+    /// Points the default routes of a running container elsewhere.
+    static func setDefaultRoutes(_ gateways: [IPAddress], through interface: String, in namespace: borrowing NetworkNamespace) throws(SystemError) {
+        try namespace.perform { () throws(SystemError) in
+            let inside = try RouteConnection()
+            guard let link = try inside.link(named: interface) else { throw SystemError(call: "RTM_GETLINK", subject: "link \(interface)", errno: .noDevice) }
+            try inside.perform(
+                gateways.map { RouteRequests.set(IPNetwork($0.family == .v4 ? .any4 : .any6, prefixLength: 0), gateway: $0, through: link.index, named: interface) })
+        }
+    }
+}

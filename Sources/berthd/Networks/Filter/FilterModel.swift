@@ -1,0 +1,63 @@
+import Netlink
+
+/// A transport protocol with ports.
+enum PortProtocol: String, Sendable, Hashable, Codable, CaseIterable {
+    case tcp, udp, sctp
+}
+
+/// One published port as the packet filter sees it. Host and container address are of one family.
+struct PublishedPort: Hashable, Sendable {
+    var proto: PortProtocol
+    /// 0.0.0.0 and :: stand for every address of the host.
+    var hostAddress: IPAddress
+    var hostPort: UInt16
+    var containerAddress: IPAddress
+    var containerPort: UInt16
+}
+
+/// What the rules need to know of one bridge network.
+struct FilteredBridge: Hashable, Sendable {
+    /// Of the link: `berth0`, `br-0123456789ab`.
+    var name: String
+    var subnets: [IPNetwork]
+    /// Neither in nor out: `--internal`.
+    var isInternal: Bool
+    /// Packets that leave the host get the host's address (com.docker.network.bridge.enable_ip_masquerade).
+    var masquerades: Bool
+}
+
+/// All that the table `inet berth` holds, as data; pure, so that the rules' text is tested without a kernel.
+struct FilterModel: Sendable, Equatable {
+    private(set) var bridges: [String: FilteredBridge] = [:]
+    private(set) var ports: Set<PublishedPort> = []
+
+    enum Change: Sendable {
+        case addBridge(FilteredBridge)
+        case removeBridge(String)
+        case publish([PublishedPort])
+        case unpublish([PublishedPort])
+    }
+
+    /// Applies the change and gives the commands that bring the kernel from the old to the new state; empty when nothing changes.
+    mutating func apply(_ change: Change) -> String {
+        switch change {
+        case .addBridge(let bridge):
+            var commands = ""
+            if let old = bridges[bridge.name] {
+                if old == bridge { return "" }
+                commands += FilterRules.bridge("delete", old)
+            }
+            bridges[bridge.name] = bridge
+            return commands + FilterRules.bridge("add", bridge)
+        case .removeBridge(let name):
+            guard let old = bridges.removeValue(forKey: name) else { return "" }
+            return FilterRules.bridge("delete", old)
+        case .publish(let added):
+            let new = added.filter { ports.insert($0).inserted }
+            return FilterRules.ports("add", new)
+        case .unpublish(let removed):
+            let old = removed.filter { ports.remove($0) != nil }
+            return FilterRules.ports("delete", old)
+        }
+    }
+}

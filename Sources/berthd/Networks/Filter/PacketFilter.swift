@@ -1,0 +1,120 @@
+import CNFTables
+import NIOPosix
+
+/// Keeps the kernel's table `inet berth` equal to a model, with one atomic transaction per change.
+///
+/// Changes that arrive while a transaction runs travel together in the next one: sixteen starts at once cost two or three transactions.
+actor PacketFilter {
+    private var model = FilterModel()
+    private let context: NFTablesContext
+    private var pending: [(ticket: Int, commands: String)] = []
+    private var outcomes: [Int: Result<Void, any Error>] = [:]
+    private var nextTicket = 0
+    private var isWorking = false
+    private var idle: [CheckedContinuation<Void, Never>] = []
+    /// False until the whole table was written once.
+    private var isInstalled = false
+
+    init() throws { context = try NFTablesContext() }
+
+    /// Changes the model and the kernel. Returns when the rules are in force.
+    ///
+    /// - Throws: `PacketFilterError`; what the change would have added is then neither in the kernel nor in the model.
+    func apply(_ change: FilterModel.Change) async throws {
+        let commands = model.apply(change)
+        guard isInstalled, !commands.isEmpty else { return }
+        do {
+            try await commit(commands)
+        } catch {
+            switch change {
+            case .publish(let ports): _ = model.apply(.unpublish(ports))
+            case .addBridge(let bridge): _ = model.apply(.removeBridge(bridge.name))
+            case .unpublish, .removeBridge: break
+            }
+            throw error
+        }
+        switch change {
+        case .addBridge: await acceptInDockerUser()
+        case .removeBridge(let name): await forgetInDockerUser(name)
+        case .publish, .unpublish: break
+        }
+    }
+
+    /// Whoever finds nobody at work takes all that is waiting, also the others'.
+    private func commit(_ commands: String) async throws {
+        let ticket = nextTicket
+        nextTicket += 1
+        pending.append((ticket, commands))
+        while true {
+            if let outcome = outcomes.removeValue(forKey: ticket) { return try outcome.get() }
+            if isWorking {
+                await withCheckedContinuation { idle.append($0) }
+                continue
+            }
+            isWorking = true
+            let batch = pending
+            pending = []
+            let outcome = await attempt(batch.map(\.commands).joined())
+            for entry in batch { outcomes[entry.ticket] = outcome }
+            isWorking = false
+            let sleepers = idle
+            idle = []
+            for sleeper in sleepers { sleeper.resume() }
+        }
+    }
+
+    private func attempt(_ commands: String) async -> Result<Void, any Error> {
+        do {
+            try await run(commands)
+        } catch {
+            // Somebody changed the table behind our back, or a change is refused: writing the whole table from the model tells which.
+            do { try await run(FilterRules.everything(model)) } catch { return .failure(error) }
+        }
+        return .success(())
+    }
+
+    /// Writes the whole table from the model: at start-up, and after somebody else changed it.
+    func reinstall() async throws {
+        isInstalled = true
+        try await run(FilterRules.everything(model))
+        await acceptInDockerUser()
+    }
+
+    /// Takes the table and what was put into DOCKER-USER away.
+    func remove() async throws {
+        isInstalled = false
+        for name in model.bridges.keys { await forgetInDockerUser(name) }
+        try await run("table \(FilterRules.table)\ndelete table \(FilterRules.table)\n")
+    }
+
+    private func run(_ commands: String) async throws {
+        let context = context
+        try await NIOThreadPool.singleton.runIfActive { _ = try context.run(commands) }
+    }
+
+    // MARK: - Next to Docker
+
+    /// Where Docker's FORWARD chain drops by policy, lets our bridges' packets through its DOCKER-USER chain. Our own rules still decide about them.
+    ///
+    /// Nothing happens where the chain does not exist: then nothing of Docker's stands in the way.
+    func acceptInDockerUser() async {
+        let names = model.bridges.keys.sorted()
+        await editDockerUser { DockerUserChain.missing(family: $0, bridges: names, listing: $1) }
+    }
+
+    private func forgetInDockerUser(_ bridge: String) async {
+        await editDockerUser { DockerUserChain.stale(family: $0, bridge: bridge, listing: $1) }
+    }
+
+    private func editDockerUser(_ edit: @escaping @Sendable (_ family: String, _ listing: String) -> String) async {
+        let context = context
+        try? await NIOThreadPool.singleton.runIfActive {
+            for family in ["ip", "ip6"] {
+                // A listing fails where the chain does not exist. Losing a race with Docker is repaired by the monitor.
+                guard let listing = try? context.run("list chain \(family) filter DOCKER-USER") else { continue }
+                let commands = edit(family, listing)
+                if !commands.isEmpty { _ = try? context.run(commands) }
+            }
+        }
+    }
+}

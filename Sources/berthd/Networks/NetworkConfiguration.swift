@@ -1,0 +1,33 @@
+import Netlink
+
+/// What dockerd's flags and daemon.json say about networks.
+struct NetworkConfiguration: Sendable {
+    /// `--bridge`: name of the default bridge's link; "none" means that there is no default bridge.
+    var bridgeName = "berth0"
+    /// `--bip`: address and prefix of the default bridge.
+    var bridgeAddress: IPNetwork?
+    /// `--fixed-cidr`.
+    var fixedCIDR: IPNetwork?
+    /// `--default-address-pool`; empty means the built-in ones.
+    var addressPools: [AddressPool] = []
+    /// `--mtu`.
+    var mtu: UInt32 = 1500
+    /// `--icc`.
+    var interContainer = true
+    /// `--ip-masq`.
+    var masquerade = true
+    /// `--ip`: where ports without an address are published.
+    var defaultHostAddress: IPAddress = .any4
+    /// `--ip-forward`: turn forwarding on when it is off.
+    var enableForwarding = true
+    /// `--dns`, `--dns-search`, `--dns-opt`.
+    var dns: [String] = []
+    var dnsSearch: [String] = []
+    var dnsOptions: [String] = []
+    /// `--host-gateway-ip`: what `host-gateway` in `--add-host` means; empty: the default bridge's address.
+    var hostGateway: [IPAddress] = []
+    /// Makes the IPv6 range of this machine.
+    var engineID = ""
+    /// Writes a line to the daemon's log.
+    var report: @Sendable (String) -> Void = { _ in }
+}
