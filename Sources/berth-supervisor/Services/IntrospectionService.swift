@@ -1,0 +1,65 @@
+import BerthDefaults
+import ContainerdAPI
+import GRPCSocket
+import LinuxSystem
+import OCISpec
+
+/// containerd.services.introspection.v1: what this supervisor has. Clients look here for snapshotters and runtimes.
+struct IntrospectionService: GRPCService {
+    /// Tells this installation from others; kept in the root directory.
+    let uuid: String
+    let plugins: [Introspection_Plugin]
+
+    func register(in handlers: inout GRPCHandlers) {
+        handlers.unary(IntrospectionAPI.plugins) { request, _ in
+            let filters = try FilterSet(request.filters)
+            return .with { response in
+                response.plugins = plugins.filter { plugin in
+                    filters.matches { path in
+                        switch path.first {
+                        case "type": plugin.type
+                        case "id": plugin.id
+                        case "platforms": plugin.platforms.first.map { "\($0.os)/\($0.architecture)" }
+                        case "capabilities": plugin.capabilities.first
+                        default: nil
+                        }
+                    }
+                }
+            }
+        }
+        handlers.unary(IntrospectionAPI.server) { _, _ in
+            .with {
+                $0.uuid = uuid
+                $0.pid = UInt64(ProcessAttributes.pid)
+                $0.pidns = (try? Namespaces.identity("/proc/self/ns/pid")) ?? 0
+            }
+        }
+    }
+
+    /// The parts that are built in, under containerd's names for their kinds.
+    static func plugins(root: String, platform: Types_Platform, snapshotters: [String]) -> [Introspection_Plugin] {
+        var plugins: [Introspection_Plugin] = []
+        func add(_ type: String, _ id: String, exports: [String: String] = [:], withPlatform: Bool = false) {
+            plugins.append(
+                .with {
+                    $0.type = type
+                    $0.id = id
+                    $0.exports = exports
+                    if withPlatform { $0.platforms = [platform] }
+                })
+        }
+        add("io.containerd.content.v1", "content", exports: ["root": "\(root)/content"])
+        add("io.containerd.metadata.v1", "sqlite", exports: ["path": "\(root)/metadata.db"])
+        for name in snapshotters { add("io.containerd.snapshotter.v1", name, exports: ["root": "\(root)/snapshots/\(name)"], withPlatform: true) }
+        add("io.containerd.differ.v1", "walking", withPlatform: true)
+        add("io.containerd.event.v1", "exchange")
+        add("io.containerd.runtime.v2", "task", withPlatform: true)
+        add("io.containerd.streaming.v1", "manager")
+        add("io.containerd.transfer.v1", "local")
+        for name in [
+            "containers", "content", "diff", "events", "healthcheck", "images", "introspection", "leases", "namespaces", "snapshots", "streaming", "tasks",
+            "transfer", "version",
+        ] { add("io.containerd.grpc.v1", name) }
+        return plugins
+    }
+}

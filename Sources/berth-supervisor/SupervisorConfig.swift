@@ -1,0 +1,126 @@
+import BerthDefaults
+import LinuxSystem
+
+/// Flags and configuration file. Names are containerd's; a flag wins over the file.
+struct SupervisorConfig: Sendable, Equatable {
+    /// The socket of the gRPC API. The shims' event socket is beside it, with `.ttrpc` at the end.
+    var address = Defaults.supervisorSocket
+    /// What outlives a reboot: database, content, snapshots.
+    var root = "\(Defaults.dataRoot)/supervisor"
+    /// What does not: bundles and shim sockets below `shims/`, the lock.
+    var state = Defaults.runRoot
+    var logLevel = Log.Level.info
+    var logFormat = Log.Format.text
+    var pidFile: String?
+
+    static let usage = """
+        usage: berth-supervisor [flags]
+
+          --address, -a PATH   socket of the API (default \(Defaults.supervisorSocket))
+          --root PATH          data that stays (default \(Defaults.dataRoot)/supervisor)
+          --state PATH         bundles and sockets of what runs (default \(Defaults.runRoot))
+          --config, -c FILE    TOML file: root, state, [grpc] address, [debug] level and format
+          --log-level, -l L    trace, debug, info, warn, error or fatal (default info)
+          --log-format F       text or json (default text)
+          --pidfile FILE       write the process's number there
+          --version, -v        print the version
+          --help, -h           print this
+
+        """
+
+    enum Invocation: Equatable {
+        case serve(SupervisorConfig)
+        case version, help
+    }
+
+    /// - Parameters:
+    ///   - arguments: without the program's own name.
+    ///   - readFile: the text of a configuration file.
+    static func parse(_ arguments: [String], readFile: (String) throws -> String) throws -> Invocation {
+        var config = SupervisorConfig()
+        var overrides: [(flag: String, value: String)] = []
+        var file: String?
+        var rest = arguments[...]
+        while let argument = rest.popFirst() {
+            guard argument.hasPrefix("-") else { throw SupervisorError(.invalidArgument, "unexpected argument \"\(argument)\"") }
+            let body = argument.drop { $0 == "-" }
+            let parts = body.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let name = String(parts[0])
+            if ["help", "h"].contains(name) { return .help }
+            if ["version", "v"].contains(name) { return .version }
+            guard let long = flags[name] else { throw SupervisorError(.invalidArgument, "unknown flag \(argument)") }
+            guard let value = parts.count == 2 ? String(parts[1]) : rest.popFirst() else {
+                throw SupervisorError(.invalidArgument, "flag \(argument) needs a value")
+            }
+            if long == "config" { file = value } else { overrides.append((long, value)) }
+        }
+        if let file {
+            do { try config.apply(file: try readFile(file)) } catch {
+                throw SupervisorError(.invalidArgument, "configuration file \(file): \(error)")
+            }
+        }
+        for (flag, value) in overrides { try config.set(flag, value, what: "--\(flag)") }
+        return .serve(config)
+    }
+
+    private static let flags = [
+        "address": "address", "a": "address", "root": "root", "state": "state", "config": "config", "c": "config", "log-level": "log-level",
+        "l": "log-level", "log-format": "log-format", "pidfile": "pidfile",
+    ]
+
+    private mutating func set(_ name: String, _ value: String, what: String) throws(SupervisorError) {
+        switch name {
+        case "address", "root", "state", "pidfile":
+            guard value.hasPrefix("/") else { throw SupervisorError(.invalidArgument, "\(what): \"\(value)\" is not an absolute path") }
+            // A socket's path has 107 bytes, and the event socket's name is longer by ".ttrpc".
+            if name == "address", value.utf8.count > 101 {
+                throw SupervisorError(.invalidArgument, "\(what): the path has \(value.utf8.count) bytes, a socket's may have 101")
+            }
+            switch name {
+            case "address": address = value
+            case "root": root = value
+            case "state": state = value
+            default: pidFile = value
+            }
+        case "log-level":
+            guard let level = Log.Level(value) else { throw SupervisorError(.invalidArgument, "\(what): unknown level \"\(value)\"") }
+            logLevel = level
+        default:
+            guard let format = Log.Format(rawValue: value) else { throw SupervisorError(.invalidArgument, "\(what): unknown format \"\(value)\"") }
+            logFormat = format
+        }
+    }
+
+    /// The part of TOML that these keys need: tables, `key = value` with strings, numbers and booleans, comments. What containerd knows and we have
+    /// no use for is refused rather than ignored.
+    private mutating func apply(file text: String) throws(SupervisorError) {
+        let keys = [
+            "root": "root", "state": "state", "grpc.address": "address", "debug.level": "log-level", "debug.format": "log-format",
+        ]
+        var table = ""
+        for (number, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+            let line = raw.prefix(while: { $0 != "#" }).trimmingSpaces
+            if line.isEmpty { continue }
+            if line.hasPrefix("["), line.hasSuffix("]") {
+                table = String(line.dropFirst().dropLast())
+                continue
+            }
+            guard let equals = line.firstIndex(of: "=") else { throw SupervisorError(.invalidArgument, "line \(number + 1): not a key and a value") }
+            let key = line[..<equals].trimmingSpaces
+            var value = line[line.index(after: equals)...].trimmingSpaces
+            if value.count >= 2, let quote = value.first, quote == "\"" || quote == "'", value.last == quote { value = String(value.dropFirst().dropLast()) }
+            let name = table.isEmpty ? key : "\(table).\(key)"
+            if name == "version" { continue }
+            guard let flag = keys[name] else { throw SupervisorError(.invalidArgument, "line \(number + 1): unknown key \(name)") }
+            try set(flag, value, what: "line \(number + 1): \(name)")
+        }
+    }
+}
+
+extension StringProtocol {
+    /// Without white space at both ends.
+    var trimmingSpaces: String {
+        let start = drop { $0 == " " || $0 == "\t" || $0 == "\r" }
+        return String(start.reversed().drop { $0 == " " || $0 == "\t" || $0 == "\r" }.reversed())
+    }
+}
