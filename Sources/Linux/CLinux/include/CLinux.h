@@ -3,6 +3,12 @@
 #ifndef BERTH_CLINUX_H
 #define BERTH_CLINUX_H
 
+// Swift's own Glibc module first: its types (stat, timespec, mode_t) then are that module's for every importer. Without this both modules define them, and
+// which of the two Swift takes for the owner changes with unrelated lines of this file.
+#if defined(__swift__)
+#pragma clang module import SwiftGlibc
+#endif
+
 #include <fcntl.h>
 #include "CLinuxIO.h"
 #include <linux/close_range.h>
@@ -13,7 +19,10 @@
 #include <linux/rtnetlink.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+// glibc's <sched.h> defines the same structure.
+#define sched_param berth_kernel_sched_param
 #include <linux/sched/types.h>
+#undef sched_param
 #include <poll.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
@@ -27,6 +36,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "CgroupCalls.h"
 #include "LayerCalls.h"
 
 static inline int berth_openat2(int dir, const char *path, struct open_how *how) { return (int)syscall(SYS_openat2, dir, path, how, sizeof *how); }
@@ -58,9 +68,18 @@ static inline int berth_setresgid(gid_t id) { return (int)syscall(SYS_setresgid,
 static inline int berth_ioprio_set(int which, int who, int value) { return (int)syscall(SYS_ioprio_set, which, who, value); }
 static inline int berth_set_mempolicy(int mode, const unsigned long *nodes, unsigned long bits) { return (int)syscall(SYS_set_mempolicy, mode, nodes, bits); }
 static inline int berth_sched_setattr(struct sched_attr *attr) { return (int)syscall(SYS_sched_setattr, 0, attr, 0); }
+static inline int berth_prlimit(pid_t pid, int resource, const struct rlimit *limit) { return (int)syscall(SYS_prlimit64, pid, resource, limit, 0); }
+static inline int berth_capset(void *header, const void *data) { return (int)syscall(SYS_capset, header, data); }
+static inline int berth_capget(void *header, void *data) { return (int)syscall(SYS_capget, header, data); }
 static inline int berth_sched_setaffinity(const void *mask, size_t bytes) { return (int)syscall(SYS_sched_setaffinity, 0, bytes, mask); }
 static inline long berth_keyctl(int command, unsigned long a, unsigned long b, unsigned long c) { return syscall(SYS_keyctl, command, a, b, c); }
 static inline int berth_seccomp(unsigned operation, unsigned flags, void *args) { return (int)syscall(SYS_seccomp, operation, flags, args); }
+
+static inline int berth_ioctl(int fd, unsigned long request, void *argument) { return (int)syscall(SYS_ioctl, fd, request, argument); }
+static inline int berth_ioctl_int(int fd, unsigned long request, unsigned long argument) { return (int)syscall(SYS_ioctl, fd, request, argument); }
+
+/// `struct ifreq` as SIOCSIFFLAGS reads it.
+struct berth_ifreq { char name[16]; short flags; char rest[22]; };
 
 static inline unsigned berth_major(dev_t device) { return major(device); }
 static inline unsigned berth_minor(dev_t device) { return minor(device); }
