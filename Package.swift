@@ -71,6 +71,8 @@ let package = Package(
             name: "berth-supervisor",
             dependencies: [
                 "ContainerdAPI", "GRPCSocket", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Cgroups", "CISAL", "CZstd",
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
