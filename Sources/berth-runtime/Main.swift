@@ -1,2 +1,78 @@
+import BerthDefaults
+import Glibc
 import LinuxSystem
-@main struct Main { static func main() { print(SystemError(call: "mount", subject: "x", errno: .busy)) } }
+
+/// An OCI runtime with runc's command line.
+@main
+struct Main {
+    static func main() {
+        exit(run(CommandLine.arguments))
+    }
+
+    private struct Command {
+        let specs: [OptionSpec]
+        /// `exec` leaves what follows the container's id to the program.
+        var stopAfter: Int?
+        var failureCode: CInt = 1
+        let body: (ParsedOptions, GlobalOptions) throws(RuntimeError) -> CInt
+    }
+
+    private static func command(_ name: String) -> Command? {
+        switch name {
+        case "create": Command(specs: CreateCommand.specs, body: CreateCommand.run)
+        case "start": Command(specs: [], body: StartCommand.run)
+        case "run": Command(specs: RunCommand.specs, body: RunCommand.run)
+        case "exec": Command(specs: ExecCommand.specs, stopAfter: 1, failureCode: ExecCommand.failureCode, body: ExecCommand.run)
+        case "state": Command(specs: [], body: StateCommand.run)
+        case "kill": Command(specs: KillCommand.specs, body: KillCommand.run)
+        case "delete": Command(specs: DeleteCommand.specs, body: DeleteCommand.run)
+        case "list": Command(specs: ListCommand.specs, body: ListCommand.run)
+        case "pause": Command(specs: [], body: PauseCommand.pause)
+        case "resume": Command(specs: [], body: PauseCommand.resume)
+        case "checkpoint", "restore": Command(specs: [], stopAfter: 0) { (_, _) throws(RuntimeError) in throw .notBuilt(name) }
+        default: nil
+        }
+    }
+
+    private static func run(_ words: [String]) -> CInt {
+        var diagnostics = Diagnostics()
+        var label = ""
+        var failureCode: CInt = 1
+        do throws(RuntimeError) {
+            let global = try CommandLineParser.parse(words.dropFirst(), GlobalOptions.specs, stopAfter: 1)
+            guard let name = global.arguments.first, !global.has("help"), !global.has("version") else { return try general(global) }
+            let options = try globalOptions(global, &diagnostics)
+            guard let command = command(name) else { throw RuntimeError(.invalidArgument, "no such command: \(name)") }
+            failureCode = command.failureCode
+            let parsed = try CommandLineParser.parse(global.arguments.dropFirst(), command.specs, stopAfter: command.stopAfter)
+            label = "\(name)\(parsed.arguments.first.map { " \($0)" } ?? ""): "
+            return try command.body(parsed, options)
+        } catch {
+            diagnostics.fail(label + error.message)
+            return failureCode
+        }
+    }
+
+    /// `--version`, `--help` and no command at all.
+    private static func general(_ global: ParsedOptions) throws(RuntimeError) -> CInt {
+        try Output.write(global.has("version") ? HelpText.version : HelpText.usage)
+        return 0
+    }
+
+    private static func globalOptions(_ global: ParsedOptions, _ diagnostics: inout Diagnostics) throws(RuntimeError) -> GlobalOptions {
+        diagnostics.debug = global.has("debug")
+        if let path = global["log"], !path.isEmpty { diagnostics.logPath = try ConfigLoader.absolute(path) }
+        if let text = global["log-format"], !text.isEmpty {
+            guard let format = Diagnostics.Format(rawValue: text) else { throw RuntimeError(.invalidArgument, "invalid log-format: \(text)") }
+            diagnostics.format = format
+        }
+        let root = try ConfigLoader.absolute(global["root"] ?? defaultRoot())
+        if root == "/" { throw RuntimeError(.invalidArgument, "Option --root argument should not be set to /") }
+        return GlobalOptions(root: root, diagnostics: diagnostics, systemdCgroup: global.has("systemd-cgroup"))
+    }
+
+    private static func defaultRoot() -> String {
+        if !ProcessAttributes.isRoot(), let directory = getenv("XDG_RUNTIME_DIR") { return "\(String(cString: directory))/berth/runtime" }
+        return "\(Defaults.runRoot)/runtime"
+    }
+}

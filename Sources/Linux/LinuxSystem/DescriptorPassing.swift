@@ -22,10 +22,25 @@ package struct ReceivedMessage: ~Copyable {
     deinit { for fd in descriptors { close(fd) } }
 }
 
-/// Two connected sockets.
-package struct SocketPair: ~Copyable {
-    package var parent: OwnedFD
-    package var child: OwnedFD
+/// Two connected sockets, one for each side of a fork. Either can be taken out once; what is not taken is closed with the pair.
+package final class SocketPair {
+    private var ends: (CInt, CInt)
+
+    fileprivate init(_ first: CInt, _ second: CInt) { ends = (first, second) }
+
+    package var childDescriptor: CInt { ends.1 }
+
+    package func takeParent() -> OwnedFD {
+        defer { ends.0 = -1 }
+        return OwnedFD(adopting: ends.0)
+    }
+
+    package func takeChild() -> OwnedFD {
+        defer { ends.1 = -1 }
+        return OwnedFD(adopting: ends.1)
+    }
+
+    deinit { for fd in [ends.0, ends.1] where fd >= 0 { close(fd) } }
 }
 
 /// Messages with descriptors (SCM_RIGHTS, unix(7)).
@@ -34,7 +49,7 @@ package enum DescriptorPassing {
     package static func pair() throws(SystemError) -> SocketPair {
         var fds: [CInt] = [-1, -1]
         try syscall("socketpair", on: "") { socketpair(AF_UNIX, CInt(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue), 0, &fds) }
-        return SocketPair(parent: OwnedFD(adopting: fds[0]), child: OwnedFD(adopting: fds[1]))
+        return SocketPair(fds[0], fds[1])
     }
 
     /// Connects to a stream socket in the filesystem.
@@ -56,7 +71,11 @@ package enum DescriptorPassing {
 
     /// Sends one message. The descriptors stay the caller's.
     package static func send(_ bytes: [UInt8], descriptors: [CInt] = [], over socket: borrowing OwnedFD, name: String) throws(SystemError) {
-        let fd = socket.rawValue
+        try send(bytes, descriptors: descriptors, overRaw: socket.rawValue, name: name)
+    }
+
+    /// The same for a socket that somebody else owns.
+    package static func send(_ bytes: [UInt8], descriptors: [CInt] = [], overRaw fd: CInt, name: String) throws(SystemError) {
         var payload = bytes
         var control = [UInt8](repeating: 0, count: berth_rights_space(max(descriptors.count, 1)))
         let sent = payload.withUnsafeMutableBytes { data in

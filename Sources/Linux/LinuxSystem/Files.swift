@@ -1,3 +1,4 @@
+import CLinux
 package import Glibc
 
 /// Opening, reading and writing files of the host. Paths that come from an image or a spec go through `RootedPath` instead.
@@ -34,6 +35,13 @@ package enum Files {
         }
     }
 
+    /// The same from the start of the file, wherever its position is.
+    package static func contents(of file: borrowing OwnedFD, name: String) throws(SystemError) -> [UInt8] {
+        let fd = file.rawValue
+        try syscall("lseek", on: name) { lseek(fd, 0, SEEK_SET) }
+        return try readAll(file, name: name)
+    }
+
     package static func readAll(_ path: String, limit: Int = 64 << 20) throws(SystemError) -> [UInt8] {
         let file = try open(path)
         return try readAll(file, name: path, limit: limit)
@@ -44,7 +52,11 @@ package enum Files {
 
     /// Writes all of `bytes`, however many calls it takes.
     package static func writeAll(_ bytes: borrowing [UInt8], to file: borrowing OwnedFD, name: String) throws(SystemError) {
-        let fd = file.rawValue
+        try writeAll(bytes, toRaw: file.rawValue, name: name)
+    }
+
+    /// The same for a descriptor that somebody else owns.
+    package static func writeAll(_ bytes: borrowing [UInt8], toRaw fd: CInt, name: String) throws(SystemError) {
         var done = 0
         while done < bytes.count {
             let start = done
@@ -96,7 +108,7 @@ package enum Files {
 
     /// Removes a file; one that is already gone is fine.
     package static func remove(_ path: String) throws(SystemError) {
-        do throws(SystemError) { try syscall("unlink", on: path) { unlink(path) } } catch { if error.errno != .noSuchFile { throw error } }
+        do throws(SystemError) { try syscall("unlink", on: path) { Glibc.unlink(path) } } catch { if error.errno != .noSuchFile { throw error } }
     }
 
     /// Removes a directory and the files in it, one level deep, never following a symlink. Gone already is fine.
@@ -118,6 +130,9 @@ package enum Files {
         }
         return names
     }
+
+    /// For the effective user.
+    package static func isExecutable(_ path: String) -> Bool { faccessat(AT_FDCWD, path, X_OK, 0x200) == 0 }
 
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
@@ -160,10 +175,52 @@ package enum Files {
         try syscall("fchdir", on: name) { fchdir(fd) }
     }
 
+    /// Takes an exclusive flock(2), waiting for whoever has it; it ends with the descriptor.
+    package static func lock(_ file: borrowing OwnedFD, name: String) throws(SystemError) {
+        let fd = file.rawValue
+        try syscall("flock", on: name) { flock(fd, LOCK_EX) }
+    }
+
     package static func makeFIFO(_ path: String, mode: mode_t) throws(SystemError) { try syscall("mkfifo", on: path) { mkfifo(path, mode) } }
 }
 
+// Names in a directory that is held open.
+extension Files {
+    /// A device node or FIFO. The umask applies.
+    package static func makeNode(
+        _ name: String, kind: mode_t, mode: mode_t, major: UInt32, minor: UInt32, at directory: borrowing OwnedFD
+    ) throws(SystemError) {
+        let dir = directory.rawValue
+        try syscall("mknod", on: name) { mknodat(dir, name, kind | mode, berth_makedev(major, minor)) }
+    }
+
+    package static func setMode(_ name: String, _ mode: mode_t, at directory: borrowing OwnedFD) throws(SystemError) {
+        let dir = directory.rawValue
+        try syscall("chmod", on: name) { fchmodat(dir, name, mode, 0) }
+    }
+
+    package static func setOwner(_ name: String, uid: uid_t, gid: gid_t, at directory: borrowing OwnedFD) throws(SystemError) {
+        let dir = directory.rawValue
+        try syscall("chown", on: name) { fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) }
+    }
+
+    package static func makeSymlink(_ name: String, to target: String, at directory: borrowing OwnedFD) throws(SystemError) {
+        let dir = directory.rawValue
+        try syscall("symlink", on: name) { symlinkat(target, dir, name) }
+    }
+
+    package static func unlink(_ name: String, at directory: borrowing OwnedFD) throws(SystemError) {
+        let dir = directory.rawValue
+        try syscall("unlink", on: name) { unlinkat(dir, name, 0) }
+    }
+}
+
 extension stat {
+    /// Whether it is that device.
+    package func isDevice(_ kind: mode_t, major: UInt32, minor: UInt32) -> Bool {
+        st_mode & S_IFMT == kind && berth_major(st_rdev) == major && berth_minor(st_rdev) == minor
+    }
+
     package var isDirectory: Bool { st_mode & S_IFMT == S_IFDIR }
     package var isSymlink: Bool { st_mode & S_IFMT == S_IFLNK }
     package var isRegular: Bool { st_mode & S_IFMT == S_IFREG }

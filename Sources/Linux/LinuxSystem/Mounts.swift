@@ -91,6 +91,24 @@ package enum Mounts {
         try Files.changeDirectory("/")
     }
 
+    /// As `pivot` where pivot_root is impossible, as on an initial ramfs: the new root is moved on top of `/`. The old tree stays mounted below it,
+    /// so every procfs and sysfs in it is detached first: they would allow the container new ones without masks.
+    package static func moveRoot(_ newRoot: borrowing OwnedFD, name: String) throws(SystemError) {
+        for line in try Files.readText("/proc/self/mountinfo").split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            guard let dash = fields.firstIndex(of: "-"), fields.count > dash + 1, fields[dash + 1] == "proc" || fields[dash + 1] == "sysfs" else { continue }
+            let path = String(fields[4])
+            if path == name || path.hasPrefix(name + "/") { continue }
+            try setPropagation(path, .slave, recursive: true)
+            try detach(path)
+        }
+        try Files.changeDirectory(to: newRoot, name: name)
+        let fd = newRoot.rawValue
+        try syscall("move_mount", on: "\(name) to /") { berth_move_mount(fd, "", AT_FDCWD, "/", 0x4) }
+        try syscall("chroot", on: name) { chroot(".") }
+        try Files.changeDirectory("/")
+    }
+
     /// `statfs` of what a descriptor refers to: type and mount flags.
     package static func filesystem(of file: borrowing OwnedFD, name: String) throws(SystemError) -> statfs {
         let fd = file.rawValue

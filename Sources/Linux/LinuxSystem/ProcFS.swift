@@ -32,8 +32,11 @@ package struct ProcHandle: ~Copyable {
 
     /// Of the caller's own /proc, checked to be the real thing.
     package init(_ path: String = "/proc") throws(SystemError) {
-        directory = try Files.open(path, O_PATH | O_DIRECTORY)
-        guard try Mounts.filesystem(of: directory, name: path).f_type == 0x9fa0 else { throw SystemError(call: "open", subject: "\(path) (not procfs)", errno: .noDevice) }
+        let opened = try Files.open(path, O_PATH | O_DIRECTORY)
+        guard try Mounts.filesystem(of: opened, name: path).f_type == 0x9fa0 else {
+            throw SystemError(call: "open", subject: "\(path) (not procfs)", errno: .noDevice)
+        }
+        directory = opened
     }
 
     /// Opens a path below it, such as "self/fd/5"; magic links work.

@@ -51,10 +51,27 @@ package enum ProcessAttributes {
         try syscall("setdomainname", on: name) { setdomainname(name, name.utf8.count) }
     }
 
-    /// `resource` is one of RLIMIT_…; UInt64.max is unlimited.
-    package static func setLimit(_ resource: CInt, name: String, soft: UInt64, hard: UInt64) throws(SystemError) {
+    /// `resource` is one of RLIMIT_…; UInt64.max is unlimited; `pid` 0 is the caller.
+    package static func setLimit(of pid: pid_t = 0, _ resource: CInt, name: String, soft: UInt64, hard: UInt64) throws(SystemError) {
         var limit = rlimit(rlim_cur: rlim_t(soft), rlim_max: rlim_t(hard))
-        try syscall("setrlimit", on: "\(name) soft \(soft) hard \(hard)") { setrlimit(__rlimit_resource_t(UInt32(resource)), &limit) }
+        try syscall("prlimit", on: "\(name) soft \(soft) hard \(hard)") { berth_prlimit(pid, resource, &limit) }
+    }
+
+    /// A session of the caller's own, without a controlling terminal. Being the leader of one already is fine.
+    package static func startSession() throws(SystemError) {
+        do throws(SystemError) { try syscall("setsid", on: "") { setsid() } } catch { if error.errno != .notPermitted { throw error } }
+    }
+
+    package static func setUmask(_ mask: mode_t) { _ = umask(mask) }
+
+    /// Takes the loopback interface of the caller's network namespace up.
+    package static func raiseLoopback() throws(SystemError) {
+        let file = OwnedFD(adopting: try syscall("socket", on: "lo") { socket(AF_INET, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0) })
+        let fd = file.rawValue
+        var request = berth_ifreq()
+        withUnsafeMutableBytes(of: &request.name) { $0.copyBytes(from: "lo".utf8) }
+        request.flags = 0x1 | 0x40  // IFF_UP, IFF_RUNNING
+        try syscall("ioctl", on: "SIOCSIFFLAGS lo") { berth_ioctl(fd, 0x8914, &request) }
     }
 
     /// - Parameters:

@@ -19,6 +19,11 @@ package enum ExitStatus: Sendable, Equatable {
 package struct ChildProcess: ~Copyable {
     package let pid: pid_t
     package let pidfd: OwnedFD
+
+    package init(pid: pid_t, pidfd: consuming OwnedFD) {
+        self.pid = pid
+        self.pidfd = pidfd
+    }
 }
 
 /// Starting, signalling and waiting for processes. Only for programs with one thread: the child goes on in a copy of the whole program.
@@ -141,4 +146,18 @@ package enum Processes {
         try syscall("poll", on: "") { Glibc.poll(&entries, nfds_t(entries.count), timeoutMilliseconds) }
         return entries.indices.filter { entries[$0].revents != 0 }
     }
+}
+
+extension Processes {
+    /// The number of the process behind a pidfd, in the caller's pid namespace. - Throws: ESRCH when it has none there or is gone.
+    package static func pid(of pidfd: borrowing OwnedFD) throws(SystemError) -> pid_t {
+        let path = "/proc/self/fdinfo/\(pidfd.rawValue)"
+        for line in try Files.readText(path).split(separator: "\n") where line.hasPrefix("Pid:") {
+            if let pid = pid_t(line.dropFirst(4).drop { $0 == " " || $0 == "\t" }), pid > 0 { return pid }
+        }
+        throw SystemError(call: "read", subject: path, errno: .noSuchProcess)
+    }
+
+    /// Sleeps until a signal ends the process.
+    package static func pause() { _ = Glibc.pause() }
 }

@@ -31,6 +31,7 @@ package struct Errno: RawRepresentable, Error, Equatable, Hashable, Sendable, Cu
     package static let crossDevice = Errno(rawValue: EXDEV)
     package static let loop = Errno(rawValue: ELOOP)
     package static let brokenPipe = Errno(rawValue: EPIPE)
+    package static let connectionReset = Errno(rawValue: ECONNRESET)
     package static let connectionRefused = Errno(rawValue: ECONNREFUSED)
     package static let noChild = Errno(rawValue: ECHILD)
     package static let noDevice = Errno(rawValue: ENODEV)

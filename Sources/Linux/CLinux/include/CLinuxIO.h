@@ -21,6 +21,8 @@ enum { BERTH_F_SETPIPE_SZ = 1031, BERTH_F_GETPIPE_SZ = 1032, BERTH_MFD_CLOEXEC =
 extern int posix_spawn_file_actions_addchdir_np(void *actions, const char *path);
 extern int malloc_trim(size_t);
 
+/// Swift hides fork(2); a shim becomes a server in a child of the program that was asked to start it, with one thread in both.
+static inline pid_t berth_fork(void) { return fork(); }
 static inline int berth_pipe2(int fds[2], int flags) { return (int)syscall(SYS_pipe2, fds, flags); }
 static inline int berth_accept4(int fd, int flags) { return (int)syscall(SYS_accept4, fd, 0, 0, flags); }
 static inline int berth_memfd_create(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }

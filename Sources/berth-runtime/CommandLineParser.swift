@@ -1,0 +1,109 @@
+import BerthDefaults
+
+/// One option of a command, by runc's name.
+struct OptionSpec {
+    enum Kind { case flag, value, list }
+
+    let name: String
+    let short: Character?
+    let kind: Kind
+
+    init(_ name: String, _ short: Character? = nil, _ kind: Kind) {
+        (self.name, self.short, self.kind) = (name, short, kind)
+    }
+}
+
+/// What the parser found: options by their long name, and what is left.
+struct ParsedOptions {
+    private(set) var values: [String: [String]] = [:]
+    var arguments: [String] = []
+
+    fileprivate mutating func add(_ name: String, _ value: String) { values[name, default: []].append(value) }
+
+    /// The last value given.
+    subscript(_ name: String) -> String? { values[name]?.last }
+    func list(_ name: String) -> [String] { values[name] ?? [] }
+    func has(_ name: String) -> Bool { values[name]?.last == "true" }
+
+    func integer(_ name: String) throws(RuntimeError) -> Int? {
+        guard let text = self[name] else { return nil }
+        guard let number = Int(text) else { throw RuntimeError(.invalidArgument, "invalid value \"\(text)\" for flag -\(name): not a number") }
+        return number
+    }
+}
+
+/// runc's command line by hand: start-up time is the feature. Long options take one or two dashes and "=value" or the next argument.
+enum CommandLineParser {
+    /// Parses options and arguments. With `stopAfter`, what follows that many arguments is not looked at, as for the command of `exec`.
+    static func parse(_ words: ArraySlice<String>, _ specs: [OptionSpec], stopAfter: Int? = nil) throws(RuntimeError) -> ParsedOptions {
+        var parsed = ParsedOptions()
+        var rest = words
+        while let word = rest.first {
+            if let stopAfter, parsed.arguments.count >= stopAfter { break }
+            rest = rest.dropFirst()
+            if word == "--" { break }
+            guard word.hasPrefix("-"), word.utf8.count > 1 else {
+                parsed.arguments.append(word)
+                continue
+            }
+            try option(word, &rest, specs, &parsed)
+        }
+        parsed.arguments += rest
+        return parsed
+    }
+
+    private static func option(_ word: String, _ rest: inout ArraySlice<String>, _ specs: [OptionSpec], _ parsed: inout ParsedOptions) throws(RuntimeError) {
+        let bare = word.drop { $0 == "-" }
+        let name = bare.prefix { $0 != "=" }
+        let inline: String? = name.endIndex < bare.endIndex ? String(bare[bare.index(after: name.endIndex)...]) : nil
+        guard let spec = specs.first(where: { $0.name == name || (name.utf8.count == 1 && $0.short == name.first) }) else {
+            if try flagCluster(word, specs, &parsed) { return }
+            throw RuntimeError(.invalidArgument, "flag provided but not defined: -\(name)")
+        }
+        switch spec.kind {
+        case .flag:
+            guard let value = boolean(inline ?? "true") else {
+                throw RuntimeError(.invalidArgument, "invalid boolean value \"\(inline ?? "")\" for flag -\(name)")
+            }
+            parsed.add(spec.name, value ? "true" : "false")
+        case .value, .list:
+            if let inline { return parsed.add(spec.name, inline) }
+            guard let value = rest.popFirst() else { throw RuntimeError(.invalidArgument, "flag needs an argument: -\(name)") }
+            parsed.add(spec.name, value)
+        }
+    }
+
+    /// "-dt": several one-letter flags in a word.
+    private static func flagCluster(_ word: String, _ specs: [OptionSpec], _ parsed: inout ParsedOptions) throws(RuntimeError) -> Bool {
+        guard !word.hasPrefix("--") else { return false }
+        var found: [String] = []
+        for letter in word.dropFirst() {
+            guard let spec = specs.first(where: { $0.short == letter && $0.kind == .flag }) else { return false }
+            found.append(spec.name)
+        }
+        for name in found { parsed.add(name, "true") }
+        return true
+    }
+
+    private static func boolean(_ text: String) -> Bool? {
+        switch text {
+        case "1", "t", "T", "true", "TRUE", "True": true
+        case "0", "f", "F", "false", "FALSE", "False": false
+        default: nil
+        }
+    }
+}
+
+/// The options before the command.
+struct GlobalOptions {
+    /// Where the state of containers is kept, absolute.
+    let root: String
+    let diagnostics: Diagnostics
+    let systemdCgroup: Bool
+
+    static let specs: [OptionSpec] = [
+        OptionSpec("debug", nil, .flag), OptionSpec("log", nil, .value), OptionSpec("log-format", nil, .value), OptionSpec("root", nil, .value),
+        OptionSpec("criu", nil, .value), OptionSpec("systemd-cgroup", nil, .flag), OptionSpec("rootless", nil, .value),
+        OptionSpec("help", "h", .flag), OptionSpec("version", "v", .flag),
+    ]
+}

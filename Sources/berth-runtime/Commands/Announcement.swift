@@ -1,0 +1,31 @@
+import BerthDefaults
+import LinuxSystem
+
+/// Tells the runtime's caller which process was started.
+enum Announcement {
+    /// Writes the pid file, atomically and without a line feed, as conmon and containerd read it; sends a pidfd where one was asked for.
+    static func make(child: borrowing ChildProcess, pidFile: String?, pidfdSocket: String?, kind: String) throws(RuntimeError) {
+        if let pidfdSocket {
+            try during("pidfd socket") { () throws(SystemError) in
+                let socket = try DescriptorPassing.connect(pidfdSocket)
+                try DescriptorPassing.send(Array(kind.utf8), descriptors: [child.pidfd.rawValue], over: socket, name: pidfdSocket)
+            }
+        }
+        if let pidFile {
+            try during("pid file") { () throws(SystemError) in try Files.replace(pidFile, with: Array("\(child.pid)".utf8), mode: 0o644) }
+        }
+    }
+}
+
+/// Descriptors of the runtime's caller that the container gets.
+enum Descriptors {
+    /// `--preserve-fds N` and the $LISTEN_FDS of socket activation: descriptors 3 up to that many.
+    static func preserved(_ options: ParsedOptions) throws(RuntimeError) -> Int {
+        let count = (try options.integer("preserve-fds") ?? 0)
+        guard (0...4096).contains(count) else { throw RuntimeError(.invalidArgument, "--preserve-fds \(count): out of range") }
+        for number in 3..<(3 + count) where !Files.exists("/proc/self/fd/\(number)") {
+            throw RuntimeError(.invalidArgument, "unable to stat preserved-fd \(number - 3) (of \(count)): no such file or directory")
+        }
+        return count
+    }
+}

@@ -1,0 +1,115 @@
+import BerthDefaults
+import Glibc
+import LinuxSystem
+import OCISpec
+
+/// `create` and `run`: the same but for who waits, and for what.
+enum CreateCommand {
+    static let specs: [OptionSpec] = [
+        OptionSpec("bundle", "b", .value), OptionSpec("console-socket", nil, .value), OptionSpec("pidfd-socket", nil, .value),
+        OptionSpec("pid-file", nil, .value), OptionSpec("no-pivot", nil, .flag), OptionSpec("no-new-keyring", nil, .flag),
+        OptionSpec("preserve-fds", nil, .value),
+    ]
+
+    static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
+        let request = try ContainerRequest(options, global, command: "create")
+        let console = try request.connectConsole(detached: true)
+        let built = try request.build(waitsForStart: true, console: console)
+        try request.announce(built)
+        return 0
+    }
+}
+
+/// What `create` and `run` were asked for.
+struct ContainerRequest {
+    let id: String
+    let bundle: String
+    let pidFile: String?
+    let plan: LaunchPlan
+    let configBytes: [UInt8]
+    let consoleSocket: String?
+    let pidfdSocket: String?
+    let preservedDescriptors: Int
+    let global: GlobalOptions
+
+    init(_ options: ParsedOptions, _ global: GlobalOptions, command: String) throws(RuntimeError) {
+        guard options.arguments.count == 1 else {
+            throw RuntimeError(.invalidArgument, "\"\(command)\" requires exactly 1 argument(s)")
+        }
+        id = options.arguments[0]
+        try ContainerDirectory.validate(id)
+        bundle = try ConfigLoader.absolute(options["bundle"] ?? ".")
+        pidFile = try Self.absolute(options["pid-file"])
+        consoleSocket = try Self.absolute(options["console-socket"])
+        pidfdSocket = try Self.absolute(options["pidfd-socket"])
+        let config = try ConfigLoader.load(bundle: bundle)
+        configBytes = config.bytes
+        plan = try LaunchPlan(
+            id: id, bundle: bundle, spec: config.spec, noPivot: options.has("no-pivot"), noNewKeyring: options.has("no-new-keyring"))
+        preservedDescriptors = try Descriptors.preserved(options)
+        self.global = global
+    }
+
+    private static func absolute(_ path: String?) throws(RuntimeError) -> String? {
+        guard let path, !path.isEmpty else { return nil }
+        return try ConfigLoader.absolute(path)
+    }
+
+    /// The caller's console socket, or nil without a terminal.
+    ///
+    /// Open until the runtime ends.
+    func connectConsole(detached: Bool) throws(RuntimeError) -> CInt? {
+        if detached && plan.process.terminal && consoleSocket == nil { throw .terminalWithoutConsole }
+        if (!detached || !plan.process.terminal) && consoleSocket != nil { throw .consoleWithoutTerminal }
+        guard let consoleSocket else { return nil }
+        return try during("console socket") { () throws(SystemError) in try DescriptorPassing.connect(consoleSocket).release() }
+    }
+
+    /// Builds the container. After a failure nothing of it is left.
+    func build(waitsForStart: Bool, console: CInt?) throws(RuntimeError) -> BuiltContainer {
+        try ExecutableSeal.hide()
+        let seccomp: SeccompFilter?
+        if let filter = plan.linux.seccomp { seccomp = try SeccompFilter(filter) } else { seccomp = nil }
+        let cgroup = try ContainerCgroup.plan(path: plan.linux.cgroupsPath, id: id)
+        let directory = try ContainerDirectory.create(root: global.root, id: id)
+        do throws(RuntimeError) {
+            let configPath = directory.configPath
+            try attempt { () throws(SystemError) in try Files.replace(configPath, with: configBytes) }
+            var record = try makeRecord(cgroup)
+            let launcher = ContainerLauncher(
+                plan: plan, cgroup: cgroup, limits: plan.linux.resources, seccomp: seccomp, preservedDescriptors: preservedDescriptors,
+                waitsForStart: waitsForStart, diagnostics: global.diagnostics)
+            let child = try launcher.launch(in: directory, record: &record, console: console)
+            return BuiltContainer(directory: directory, child: child, record: record, cgroup: cgroup)
+        } catch {
+            try? ContainerDirectory.open(root: global.root, id: id).remove()
+            throw error
+        }
+    }
+
+    private func makeRecord(_ cgroup: ContainerCgroup) throws(RuntimeError) -> ContainerRecord {
+        ContainerRecord(
+            ociVersion: plan.spec.ociVersion, id: id, bundle: bundle, rootfs: plan.rootfs, annotations: plan.spec.annotations, created: Diagnostics.now(),
+            ownerUID: getuid(), creator: try attempt { () throws(SystemError) in try ProcessIdentity(of: getpid()) }, initProcess: nil,
+            cgroupPaths: cgroup.saved, ownPIDNamespace: plan.namespaces.creates(.pid),
+            namespaces: NamespaceKind.allCases.filter { plan.namespaces.separates($0) }.map(\.rawValue))
+    }
+
+    /// Tells the callers that asked for it which process it is. A container nobody can be told of is removed again.
+    func announce(_ built: borrowing BuiltContainer) throws(RuntimeError) {
+        do throws(RuntimeError) {
+            try Announcement.make(child: built.child, pidFile: pidFile, pidfdSocket: pidfdSocket, kind: "standard")
+        } catch {
+            try? DeleteCommand.destroy(id: id, root: global.root, record: built.record, diagnostics: global.diagnostics)
+            throw error
+        }
+    }
+}
+
+/// A container with a live init.
+struct BuiltContainer: ~Copyable {
+    let directory: ContainerDirectory
+    let child: ChildProcess
+    let record: ContainerRecord
+    let cgroup: ContainerCgroup
+}

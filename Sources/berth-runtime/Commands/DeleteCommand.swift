@@ -1,0 +1,57 @@
+import BerthDefaults
+import Glibc
+import LinuxSystem
+import OCISpec
+
+/// `delete`: what is left of a stopped container, and with `--force` of any, also of one whose runtime was killed half way.
+enum DeleteCommand {
+    static let specs = [OptionSpec("force", "f", .flag)]
+
+    static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
+        let id = try soleArgument(options, "delete")
+        let force = options.has("force")
+        do throws(RuntimeError) { return try delete(id, force: force, global) } catch {
+            guard force && error.code == .notFound else { throw error }
+            try? ContainerDirectory.open(root: global.root, id: id).remove()
+            return 0
+        }
+    }
+
+    private static func delete(_ id: String, force: Bool, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
+        let directory = try ContainerDirectory.open(root: global.root, id: id, locked: true)
+        let record = try directory.record()
+        let cgroup = ContainerCgroup(saved: record.cgroupPaths)
+        switch directory.status(record, isFrozen: { cgroup.isFrozen }) {
+        case .stopped: break
+        case .created: try kill(record)
+        case let status where !force: throw .notStopped(id, status.rawValue)
+        default:
+            try kill(record)
+            if cgroup.isFrozen { try cgroup.setFrozen(false) }
+        }
+        try destroy(id: id, root: global.root, record: record, diagnostics: global.diagnostics)
+        return 0
+    }
+
+    /// Kills the init and waits for its end, ten seconds at most as runc does.
+    private static func kill(_ record: ContainerRecord) throws(RuntimeError) {
+        guard let identity = record.initProcess, let pidfd = try? Processes.open(identity.pid), identity.isAlive else { return }
+        try? Processes.signal(SIGKILL, to: pidfd, name: record.id)
+        let raw = pidfd.rawValue
+        let cgroup = ContainerCgroup(saved: record.cgroupPaths)
+        if cgroup.isFrozen { try cgroup.setFrozen(false) }
+        if try attempt({ () throws(SystemError) in try Processes.poll([raw], timeoutMilliseconds: 10_000) }).isEmpty { throw .stillRunning }
+    }
+
+    /// Removes a container without a live init: what its cgroup still holds, the cgroup, the directory; then the poststop hooks.
+    static func destroy(id: String, root: String, record: ContainerRecord, diagnostics: Diagnostics) throws(RuntimeError) {
+        let directory = try ContainerDirectory.open(root: root, id: id)
+        let hooks = (try? directory.spec())?.hooks?.poststop ?? []
+        try kill(record)
+        let cgroup = ContainerCgroup(saved: record.cgroupPaths)
+        if !record.ownPIDNamespace { cgroup.killAll(SIGKILL) }
+        try cgroup.remove()
+        try directory.remove()
+        do throws(RuntimeError) { try Hooks.run(hooks, named: "poststop", state: record.state(.stopped)) } catch { diagnostics.warn(error.message) }
+    }
+}

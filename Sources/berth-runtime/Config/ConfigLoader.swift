@@ -1,0 +1,44 @@
+import BerthDefaults
+import Glibc
+import JSONCodec
+import LinuxSystem
+import OCISpec
+
+/// Reads the documents the runtime is given.
+enum ConfigLoader {
+    /// Largest config.json that is looked at. Real ones have 10 KB.
+    static let limitBytes = 16 << 20
+
+    /// config.json of a bundle: its bytes, which the container's directory keeps, and what they say.
+    static func load(bundle: String) throws(RuntimeError) -> (bytes: [UInt8], spec: RuntimeSpec) {
+        let path = "\(bundle)/config.json"
+        let bytes: [UInt8]
+        do throws(SystemError) { bytes = try Files.readAll(path, limit: limitBytes) } catch {
+            if error.errno == .noSuchFile { throw RuntimeError(.notFound, "JSON specification file config.json not found in \(bundle)") }
+            throw RuntimeError(error)
+        }
+        return (bytes, try decode(bytes, name: path))
+    }
+
+    static func load<Document: Decodable>(_ path: String) throws(RuntimeError) -> Document {
+        try decode(try attempt { () throws(SystemError) in try Files.readAll(path, limit: limitBytes) }, name: path)
+    }
+
+    static func decode<Document: Decodable>(_ bytes: [UInt8], name: String) throws(RuntimeError) -> Document {
+        do throws(JSONError) { return try JSON.decode(from: bytes) } catch { throw RuntimeError(.invalidArgument, "\(name): \(error)") }
+    }
+
+    static func encode(_ document: some Encodable, indented: Bool = false) throws(RuntimeError) -> [UInt8] {
+        do throws(JSONError) { return try JSON.encode(document, layout: indented ? .indented("  ") : .compact) } catch {
+            throw RuntimeError(.internalError, "\(error)")
+        }
+    }
+
+    /// `path` as seen from the working directory, cleaned by its letters.
+    static func absolute(_ path: String, from base: String? = nil) throws(RuntimeError) -> String {
+        if path.hasPrefix("/") { return RootedPath.cleaned(path) }
+        let directory: String
+        if let base { directory = base } else { directory = try attempt { () throws(SystemError) in try Files.currentDirectory() } }
+        return RootedPath.cleaned("\(directory)/\(path)")
+    }
+}

@@ -1,0 +1,104 @@
+import BerthDefaults
+import LinuxSystem
+import OCISpec
+
+/// Refuses what can be refused before the first system call, by the rules of runc's validator.
+enum ConfigValidator {
+    static func check(_ plan: LaunchPlan) throws(RuntimeError) {
+        try checkVersion(plan.spec.ociVersion)
+        try checkNames(plan)
+        try checkUserNamespace(plan)
+        for (name, value) in plan.linux.sysctl { try checkSysctl(name, value, plan) }
+        try checkPaths(plan)
+        try checkHooks(plan.hooks)
+        if plan.linux.intelRdt != nil { throw RuntimeError.notBuilt("linux.intelRdt") }
+        if let name = plan.linux.rootfsPropagation, !name.isEmpty, !propagations.contains(name) {
+            throw RuntimeError(.invalidArgument, "rootfsPropagation=\(name) is not supported")
+        }
+    }
+
+    private static let propagations: Set<String> = ["shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable"]
+
+    private static func checkVersion(_ version: String) throws(RuntimeError) {
+        let parts = version.split(separator: "-", maxSplits: 1)[...].first?.split(separator: ".") ?? []
+        guard parts.count == 3, parts.allSatisfy({ Int($0) != nil }) else { throw RuntimeError(.invalidArgument, "ociVersion \"\(version)\" is not a version") }
+        guard parts[0] == "1" else { throw RuntimeError(.invalidArgument, "unsupported ociVersion \(version)") }
+    }
+
+    private static func checkNames(_ plan: LaunchPlan) throws(RuntimeError) {
+        for (field, value) in [("hostname", plan.spec.hostname), ("domainname", plan.spec.domainname)] {
+            guard let value, !value.isEmpty else { continue }
+            if !plan.namespaces.separates(.uts) { throw RuntimeError(.invalidArgument, "unable to set \(field) without a private UTS namespace") }
+            if value.utf8.count > 64 || value.utf8.contains(0) { throw RuntimeError(.invalidArgument, "\(field): longer than 64 bytes") }
+        }
+    }
+
+    private static func checkUserNamespace(_ plan: LaunchPlan) throws(RuntimeError) {
+        let hasMappings = !plan.linux.uidMappings.isEmpty || !plan.linux.gidMappings.isEmpty
+        if plan.namespaces.creates(.user) && (plan.linux.uidMappings.isEmpty || plan.linux.gidMappings.isEmpty) {
+            throw RuntimeError(.invalidArgument, "user namespaces enabled, but no uid and gid mappings found")
+        }
+        if !plan.namespaces.hasUserNamespace && hasMappings {
+            throw RuntimeError(.invalidArgument, "user namespace mappings specified, but user namespace isn't enabled in the config")
+        }
+        if !plan.linux.timeOffsets.isEmpty && !plan.namespaces.creates(.time) {
+            throw RuntimeError(.invalidArgument, "time namespace offsets specified, but time namespace isn't enabled in the config")
+        }
+        for name in plan.linux.timeOffsets.keys where name != "monotonic" && name != "boottime" {
+            throw RuntimeError(.invalidArgument, "linux.timeOffsets: unknown clock \"\(name)\"")
+        }
+        if !plan.namespaces.separates(.mount) && (!plan.linux.maskedPaths.isEmpty || !plan.linux.readonlyPaths.isEmpty) {
+            throw RuntimeError(.invalidArgument, "unable to restrict sys entries without a private MNT namespace")
+        }
+    }
+
+    /// Of the ipc namespace; those below fs.mqueue too.
+    private static let ipcSysctls: Set<String> = [
+        "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+    ]
+
+    /// Only what belongs to a namespace of the container's own: everything else would change the host.
+    private static func checkSysctl(_ rawName: String, _ value: String, _ plan: LaunchPlan) throws(RuntimeError) {
+        let name = rawName.split(separator: "/", omittingEmptySubsequences: false).joined(separator: ".")
+        func plain(_ text: String) -> Bool { !text.utf8.contains { $0 < 0x20 && $0 != 0x09 } }
+        guard plain(rawName), !rawName.isEmpty, !name.contains("..") else { throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\": not a name") }
+        guard plain(value) else { throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\": the value has control characters") }
+        if ipcSysctls.contains(name) || name.hasPrefix("fs.mqueue.") {
+            if plan.namespaces.separates(.ipc) { return }
+            throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\" is not allowed in the hosts ipc namespace")
+        }
+        if name.hasPrefix("net.") {
+            if plan.namespaces.separates(.network) { return }
+            throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\" not allowed in host network namespace")
+        }
+        if name == "kernel.domainname" {
+            if plan.namespaces.separates(.uts) { return }
+            throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\" is not allowed in the hosts UTS namespace")
+        }
+        if name == "kernel.hostname" {
+            throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\" is not allowed as it conflicts with the OCI hostname field")
+        }
+        throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\" is not in a separate kernel namespace")
+    }
+
+    private static func checkPaths(_ plan: LaunchPlan) throws(RuntimeError) {
+        for (field, paths) in [("maskedPaths", plan.linux.maskedPaths), ("readonlyPaths", plan.linux.readonlyPaths)] {
+            for path in paths where !path.hasPrefix("/") || path.utf8.contains(0) {
+                throw RuntimeError(.invalidArgument, "linux.\(field): \"\(path)\" is not an absolute path")
+            }
+        }
+    }
+
+    private static func checkHooks(_ hooks: RuntimeSpec.Hooks) throws(RuntimeError) {
+        let all = [
+            ("prestart", hooks.prestart), ("createRuntime", hooks.createRuntime), ("createContainer", hooks.createContainer),
+            ("startContainer", hooks.startContainer), ("poststart", hooks.poststart), ("poststop", hooks.poststop),
+        ]
+        for (name, list) in all {
+            for (index, hook) in list.enumerated() {
+                if !hook.path.hasPrefix("/") { throw RuntimeError(.invalidArgument, "invalid hook path \"\(hook.path)\" for hooks.\(name)[\(index)]: not absolute") }
+                if let timeout = hook.timeout, timeout <= 0 { throw RuntimeError(.invalidArgument, "hooks.\(name)[\(index)].timeout: \(timeout) is not greater than zero") }
+            }
+        }
+    }
+}

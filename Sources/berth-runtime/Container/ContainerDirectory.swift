@@ -1,0 +1,113 @@
+import BerthDefaults
+import Glibc
+import LinuxSystem
+import OCISpec
+
+/// The directory `<root>/<id>` of one container.
+///
+///     state.json    `ContainerRecord`
+///     config.json   the bundle's at creation, so that later edits change nothing
+///     exec.fifo     there from `create` until `start`; its presence is the status `created`
+///     lock          held by whoever changes the container
+///
+/// The status is derived from the kernel each time: is the process with that pid and start time alive, is the cgroup frozen, does exec.fifo exist.
+struct ContainerDirectory: ~Copyable {
+    let path: String
+    let id: String
+    private var lock: OwnedFD?
+
+    var statePath: String { "\(path)/state.json" }
+    var configPath: String { "\(path)/config.json" }
+    var fifoPath: String { "\(path)/exec.fifo" }
+
+    private init(path: String, id: String, lock: consuming OwnedFD?) {
+        self.path = path
+        self.id = id
+        self.lock = lock
+    }
+
+    /// Letters, digits and `+ _ . -`, at most 255 bytes, not a path.
+    static func validate(_ id: String) throws(RuntimeError) {
+        if id.isEmpty { throw .emptyID }
+        let allowed = id.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+            case UInt8(ascii: "+"), UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "-"): true
+            default: false
+            }
+        }
+        guard allowed, id != ".", id != "..", id.utf8.count <= 255 else { throw .invalidID }
+    }
+
+    /// Claims the id, locked: of two `create` at once one gets `alreadyExists`.
+    static func create(root: String, id: String) throws(RuntimeError) -> ContainerDirectory {
+        try validate(id)
+        try attempt { () throws(SystemError) in try Files.makeDirectories(root, mode: 0o711) }
+        let path = "\(root)/\(id)"
+        do throws(SystemError) { try Files.makeDirectory(path, mode: 0o711) } catch {
+            if error.errno == .fileExists { throw .alreadyExists }
+            throw RuntimeError(error)
+        }
+        var directory = ContainerDirectory(path: path, id: id, lock: nil)
+        try directory.acquire()
+        return directory
+    }
+
+    /// An existing container.
+    static func open(root: String, id: String, locked: Bool = false) throws(RuntimeError) -> ContainerDirectory {
+        try validate(id)
+        let path = "\(root)/\(id)"
+        guard Files.exists(path) else { throw .doesNotExist }
+        var directory = ContainerDirectory(path: path, id: id, lock: nil)
+        if locked { try directory.acquire() }
+        return directory
+    }
+
+    /// Waits for whoever holds the lock. The container may be gone by then.
+    private mutating func acquire() throws(RuntimeError) {
+        let name = "\(path)/lock"
+        do throws(SystemError) {
+            let file = try Files.open(name, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+            try Files.lock(file, name: name)
+            lock = consume file
+        } catch {
+            if error.errno == .noSuchFile { throw .doesNotExist }
+            throw RuntimeError(error)
+        }
+        guard Files.exists(name) else { throw .doesNotExist }
+    }
+
+    /// - Throws: `doesNotExist` also for a directory that a killed runtime left before it wrote anything.
+    borrowing func record() throws(RuntimeError) -> ContainerRecord {
+        let bytes: [UInt8]
+        do throws(SystemError) { bytes = try Files.readAll(statePath) } catch {
+            if error.errno == .noSuchFile { throw .doesNotExist }
+            throw RuntimeError(error)
+        }
+        return try ConfigLoader.decode(bytes, name: statePath)
+    }
+
+    borrowing func write(_ record: ContainerRecord) throws(RuntimeError) {
+        let bytes = try ConfigLoader.encode(record)
+        let path = statePath
+        try attempt { () throws(SystemError) in try Files.replace(path, with: bytes) }
+    }
+
+    /// The spec the container was created from.
+    borrowing func spec() throws(RuntimeError) -> RuntimeSpec { try ConfigLoader.load(configPath) }
+
+    /// What the kernel says. `paused` is asked only when `freezer` can tell.
+    borrowing func status(_ record: ContainerRecord, isFrozen: () -> Bool = { false }) -> ContainerStatus {
+        guard let process = record.initProcess else { return record.creator.isAlive ? .creating : .stopped }
+        guard process.isAlive else { return .stopped }
+        if isFrozen() { return .paused }
+        return Files.exists(fifoPath) ? .created : .running
+    }
+
+    /// Removes the directory, lock last.
+    consuming func remove() throws(RuntimeError) {
+        let path = path
+        for name in ["exec.fifo", "config.json", "state.json"] { try attempt { () throws(SystemError) in try Files.remove("\(path)/\(name)") } }
+        try attempt { () throws(SystemError) in try Files.removeFlatDirectory(path) }
+    }
+}

@@ -1,0 +1,50 @@
+import BerthDefaults
+import LinuxSystem
+import OCISpec
+
+/// Everything about a container that can be decided before the first system call. The init, a copy of this process, finds it in its memory.
+struct LaunchPlan {
+    let id: String
+    /// Absolute, as is `rootfs`.
+    let bundle: String
+    let rootfs: String
+    let spec: RuntimeSpec
+    let linux: RuntimeSpec.Linux
+    let process: ProcessPlan
+    let namespaces: NamespacePlan
+    let mounts: [PlannedMount]
+    let devices: [Devices.Node]
+    let readonlyRoot: Bool
+    let noPivot: Bool
+    let newKeyring: Bool
+
+    /// - Throws: `invalidArgument` that names the field.
+    init(id: String, bundle: String, spec: RuntimeSpec, noPivot: Bool, noNewKeyring: Bool) throws(RuntimeError) {
+        guard let process = spec.process else { throw RuntimeError(.invalidArgument, "process property must not be empty") }
+        guard let root = spec.root, !root.path.isEmpty else { throw RuntimeError(.invalidArgument, "root must be specified") }
+        self.id = id
+        self.bundle = bundle
+        rootfs = try ConfigLoader.absolute(root.path, from: bundle)
+        self.spec = spec
+        linux = spec.linux ?? RuntimeSpec.Linux()
+        self.process = try ProcessPlan(process)
+        namespaces = try NamespacePlan(linux.namespaces)
+        mounts = try MountPlan.make(spec.mounts, bundle: bundle)
+        devices = try Devices.plan(linux.devices)
+        readonlyRoot = root.readonly
+        self.noPivot = noPivot
+        newKeyring = !noNewKeyring
+        try ConfigValidator.check(self)
+    }
+
+    /// The runtime fills /dev unless it comes from the host as a whole.
+    var fillsDev: Bool {
+        !mounts.contains { mount in
+            if case .bind = mount.source { return mount.destination == "/dev" }
+            return false
+        }
+    }
+
+    var hooks: RuntimeSpec.Hooks { spec.hooks ?? RuntimeSpec.Hooks() }
+    var hasRuntimeHooks: Bool { !hooks.prestart.isEmpty || !hooks.createRuntime.isEmpty }
+}

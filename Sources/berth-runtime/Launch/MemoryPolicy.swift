@@ -1,0 +1,37 @@
+import BerthDefaults
+import LinuxSystem
+import OCISpec
+
+/// NUMA policy. Spec: config-linux.md#memory-policy; set_mempolicy(2).
+enum MemoryPolicy {
+    static let modes: [String: CInt] = [
+        "MPOL_DEFAULT": 0, "MPOL_PREFERRED": 1, "MPOL_BIND": 2, "MPOL_INTERLEAVE": 3, "MPOL_LOCAL": 4, "MPOL_PREFERRED_MANY": 5, "MPOL_WEIGHTED_INTERLEAVE": 6,
+    ]
+    static let flags: [String: CInt] = ["MPOL_F_STATIC_NODES": 1 << 15, "MPOL_F_RELATIVE_NODES": 1 << 14, "MPOL_F_NUMA_BALANCING": 1 << 13]
+
+    static func apply(_ policy: RuntimeSpec.Linux.MemoryPolicy) throws(RuntimeError) {
+        guard var mode = modes[policy.mode] else { throw RuntimeError(.invalidArgument, "invalid memory policy mode \"\(policy.mode)\"") }
+        for name in policy.flags {
+            guard let flag = flags[name] else { throw RuntimeError(.invalidArgument, "invalid memory policy flag \"\(name)\"") }
+            mode |= flag
+        }
+        let nodes = try NumberList.parse(policy.nodes ?? "", field: "linux.memoryPolicy.nodes", limit: 1024)
+        try attempt { () throws(SystemError) in try ProcessAttributes.setMemoryPolicy(mode: mode, nodes: nodes) }
+    }
+}
+
+/// Lists such as "0-3,7".
+enum NumberList {
+    /// - Throws: `invalidArgument` for anything else, and for numbers from `limit` on: a range of billions is refused without being counted.
+    static func parse(_ text: String, field: String, limit: Int) throws(RuntimeError) -> [Int] {
+        var result: [Int] = []
+        for part in text.split(separator: ",") {
+            let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+            guard ends.count <= 2, let first = ends.first ?? nil, let last = ends.last ?? nil, first >= 0, first <= last, last < limit else {
+                throw RuntimeError(.invalidArgument, "\(field): \"\(text)\" is not a list of numbers below \(limit)")
+            }
+            result += first...last
+        }
+        return result
+    }
+}

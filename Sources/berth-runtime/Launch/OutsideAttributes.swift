@@ -1,0 +1,72 @@
+import BerthDefaults
+import LinuxSystem
+import OCISpec
+
+/// Properties of the new process that the runtime sets from outside, with rights the process itself may not have.
+enum OutsideAttributes {
+    static func apply(_ process: ProcessPlan, to pid: Int32, inUserNamespace: Bool) throws(RuntimeError) {
+        if let score = process.oomScoreAdj {
+            do throws(SystemError) { try Files.write("\(score)", toExisting: "/proc/\(pid)/oom_score_adj") } catch { throw RuntimeError(error, while: "oomScoreAdj") }
+        }
+        if inUserNamespace {
+            for limit in process.limits {
+                try attempt { () throws(SystemError) in
+                    try ProcessAttributes.setLimit(of: pid, limit.resource, name: limit.name, soft: limit.soft, hard: limit.hard)
+                }
+            }
+        }
+    }
+}
+
+/// A joined pid namespace is one for the caller's next children only.
+enum PIDNamespace {
+    static func enterForChildren(_ plan: NamespacePlan) throws(RuntimeError) {
+        for namespace in plan.joined where namespace.kind == .pid { try NamespaceJoining.enter(namespace) }
+    }
+
+    /// The runtime's later children (hooks) are the host's again.
+    static func leave(_ plan: NamespacePlan) {
+        if plan.joins(.pid), let own = try? Files.open("/proc/self/ns/pid") { try? Namespaces.enter(.pid, at: "own", through: own) }
+    }
+}
+
+/// A new time namespace is made for the caller's next children; its clocks are set before there is one.
+///
+/// Spec: config-linux.md#offset-for-time-namespace. Kernel: time_namespaces(7).
+enum TimeNamespace {
+    static func enterForChildren(_ plan: LaunchPlan) throws(RuntimeError) {
+        guard plan.namespaces.creates(.time) else { return }
+        try attempt { () throws(SystemError) in
+            try Namespaces.unshare([.time])
+            for (clock, offset) in plan.linux.timeOffsets {
+                try Files.write("\(clock) \(offset.secs ?? 0) \(offset.nanosecs ?? 0)\n", toExisting: "/proc/self/timens_offsets")
+            }
+        }
+    }
+
+    static func leave(_ plan: LaunchPlan) {
+        if plan.namespaces.creates(.time), let own = try? Files.open("/proc/self/ns/time") { try? Namespaces.enter(.time, at: "own", through: own) }
+    }
+}
+
+/// Mounts whose owners appear shifted. Kernel: mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12.
+enum IDMappedMounts {
+    /// The mapping is the mount's own, or that of the container's user namespace; either way it is carried by a user namespace made for it.
+    static func apply(_ mount: PlannedMount, to tree: borrowing OwnedFD, _ linux: RuntimeSpec.Linux) throws(RuntimeError) {
+        var mapped = linux
+        if !mount.uidMappings.isEmpty { (mapped.uidMappings, mapped.gidMappings) = (mount.uidMappings, mount.gidMappings) }
+        if mapped.uidMappings.isEmpty { throw RuntimeError(.invalidArgument, "mount \(mount.label): idmap without mappings") }
+        let holder = try attempt { () throws(SystemError) in
+            try Processes.clone(namespaces: [.user], subject: "id mapping") { while true { Processes.pause() } }
+        }
+        defer {
+            try? Processes.signal(9, to: holder.pidfd, name: "id mapping")
+            _ = try? Processes.wait(for: holder.pid)
+        }
+        try NamespaceJoining.writeMaps(of: holder.pid, mapped)
+        try during("idmap \(mount.label)") { () throws(SystemError) in
+            let namespace = try Files.open("/proc/\(holder.pid)/ns/user")
+            try Mounts.change(tree, set: .idmap, recursive: mount.options.idmapRecursive, userNamespace: namespace.rawValue, name: mount.label)
+        }
+    }
+}

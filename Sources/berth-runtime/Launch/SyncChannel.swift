@@ -1,0 +1,72 @@
+import BerthDefaults
+import Glibc
+import LinuxSystem
+
+// The protocol between the runtime and the init it builds, over one SEQPACKET socket pair. Both are the same program image (fork), so nothing else has to
+// be carried over; one message is one packet, its first byte is the kind.
+//
+//     runtime                          init
+//        │  ◀── pid (intermediate) ───  │   with an intermediate stage only: the init's pid
+//        │  ◀── mapping ──────────────  │   new user namespace: "write my id maps"
+//        │  ─── go ─────────────────▶   │   maps are written
+//        │  ─── cgroup [fds] ───────▶   │   the cgroup exists: join it by writing 0 to these `tasks` files (none with CLONE_INTO_CGROUP)
+//        │  ◀── hooks ────────────────  │   mounts are done, root not yet changed; only if there are prestart or createRuntime hooks
+//        │  ─── go ─────────────────▶   │
+//        │  ◀── seccomp [fd] ─────────  │   notify descriptor for the listener
+//        │  ─── go ─────────────────▶   │
+//        │  ◀── ready ────────────────  │   create: everything is done, waits at exec.fifo from here on
+//        │  ◀── failure ──────────────  │   at any time, the last message
+//        │  ◀── (end) ────────────────  │   run, exec: execve succeeded, which closed the socket
+
+enum SyncMessage: UInt8 {
+    case pid = 0x70, mapping = 0x75, go = 0x67, cgroup = 0x63, hooks = 0x68, seccomp = 0x73, ready = 0x72, failure = 0x65
+}
+
+/// One end of the channel.
+struct SyncChannel: ~Copyable {
+    private let socket: OwnedFD
+
+    init(_ socket: consuming OwnedFD) { self.socket = socket }
+
+    var rawValue: CInt { socket.rawValue }
+
+    struct Message: ~Copyable {
+        let kind: SyncMessage
+        let text: String
+        /// The receiver owns them.
+        let descriptors: [CInt]
+    }
+
+    borrowing func send(_ kind: SyncMessage, _ text: String = "", descriptors: [CInt] = []) throws(SystemError) {
+        try DescriptorPassing.send([kind.rawValue] + Array(text.utf8), descriptors: descriptors, over: socket, name: "\(kind)")
+    }
+
+    /// The next message, nil when the other side is closed.
+    borrowing func receive() throws(SystemError) -> Message? {
+        var message: ReceivedMessage
+        do throws(SystemError) { message = try DescriptorPassing.receive(from: socket, room: 8192, name: "launch protocol") } catch {
+            if error.errno == .connectionReset { return nil }
+            throw error
+        }
+        guard let first = message.bytes.first else { return nil }
+        guard let kind = SyncMessage(rawValue: first) else { throw SystemError(call: "recvmsg", subject: "launch protocol", errno: .invalid) }
+        return Message(kind: kind, text: String(decoding: message.bytes.dropFirst(), as: UTF8.self), descriptors: message.takeDescriptors())
+    }
+
+    /// The init's side: waits for `kind` and for nothing else. The runtime's end closing means that it died, and so does the init.
+    borrowing func expect(_ kind: SyncMessage) throws(SystemError) -> [CInt] {
+        guard let message = try receive(), message.kind == kind else { Processes.leave(1) }
+        return message.descriptors
+    }
+
+    /// Reports the failure that ends the sender.
+    borrowing func fail(_ error: RuntimeError) {
+        try? send(.failure, "\(error.code.rawValue)\0\(String(error.message.prefix(4000)))")
+    }
+
+    /// The failure in a message of that kind.
+    static func failure(_ text: String) -> RuntimeError {
+        let parts = text.split(separator: "\0", maxSplits: 1)
+        return RuntimeError(parts.first.flatMap { ErrorCode(rawValue: String($0)) } ?? .internalError, parts.count > 1 ? String(parts[1]) : text)
+    }
+}

@@ -1,0 +1,90 @@
+import BerthDefaults
+import Glibc
+import LinuxSystem
+import OCISpec
+
+/// What /dev has in every container, and the spec's devices besides.
+///
+/// Spec: config-linux.md#default-devices, runtime-linux.md#dev-symbolic-links.
+enum Devices {
+    /// A node to make: names and numbers checked.
+    struct Node {
+        let path: String
+        let kind: mode_t
+        let major: UInt32
+        let minor: UInt32
+        let mode: mode_t
+        let uid: UInt32
+        let gid: UInt32
+    }
+
+    static let defaults: [Node] = [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)].map {
+        Node(path: "/dev/\($0.0)", kind: S_IFCHR, major: $0.1, minor: $0.2, mode: 0o666, uid: 0, gid: 0)
+    }
+
+    static func plan(_ devices: [RuntimeSpec.Linux.Device]) throws(RuntimeError) -> [Node] {
+        var nodes: [Node] = []
+        for (index, device) in devices.enumerated() {
+            func refused(_ problem: String) -> RuntimeError { RuntimeError(.invalidArgument, "linux.devices[\(index)] \(device.path): \(problem)") }
+            guard device.path.hasPrefix("/"), !device.path.utf8.contains(0) else { throw refused("the path is not absolute") }
+            let kind: mode_t
+            switch device.type {
+            case "c", "u": kind = S_IFCHR
+            case "b": kind = S_IFBLK
+            case "p": kind = S_IFIFO
+            default: throw refused("invalid device type \"\(device.type)\"")
+            }
+            guard let major = UInt32(exactly: device.major ?? 0), let minor = UInt32(exactly: device.minor ?? 0), major < 4096, minor < 1 << 20 else {
+                throw refused("device number \(device.major ?? 0):\(device.minor ?? 0) is out of range")
+            }
+            if kind != S_IFIFO && (device.major == nil || device.minor == nil) { throw refused("major and minor are required") }
+            nodes.append(
+                Node(path: device.path, kind: kind, major: major, minor: minor, mode: (device.fileMode ?? 0o666) & 0o7777, uid: device.uid ?? 0, gid: device.gid ?? 0))
+        }
+        let given = Set(nodes.map(\.path))
+        return defaults.filter { !given.contains($0.path) } + nodes
+    }
+
+    /// Makes the nodes inside the root. Where mknod is not allowed (user namespaces) the host's node is bound.
+    static func create(_ nodes: [Node], in root: borrowing RootedPath, inUserNamespace: Bool) throws(RuntimeError) {
+        for node in nodes {
+            do throws(SystemError) { try create(node, in: root, inUserNamespace: inUserNamespace) } catch { throw RuntimeError(error, while: "create device \(node.path)") }
+        }
+    }
+
+    private static func create(_ node: Node, in root: borrowing RootedPath, inUserNamespace: Bool) throws(SystemError) {
+        let place = try root.makeParent(of: node.path)
+        if inUserNamespace && node.kind != S_IFIFO { return try bind(node, in: root) }
+        do throws(SystemError) {
+            try Files.makeNode(place.name, kind: node.kind, mode: node.mode, major: node.major, minor: node.minor, at: place.directory)
+        } catch {
+            switch error.errno {
+            case .fileExists: return
+            case .notPermitted where node.kind != S_IFIFO: return try bind(node, in: root)
+            default: throw error
+            }
+        }
+        try Files.setMode(place.name, node.mode, at: place.directory)
+        if node.uid != 0 || node.gid != 0 { try Files.setOwner(place.name, uid: node.uid, gid: node.gid, at: place.directory) }
+    }
+
+    private static func bind(_ node: Node, in root: borrowing RootedPath) throws(SystemError) {
+        let tree = try Mounts.cloneTree(node.path, recursive: false)
+        let target = try root.makeFile(node.path)
+        try Mounts.attach(tree, onto: target, name: node.path)
+    }
+
+    /// /dev/fd and its like, and /dev/ptmx of the container's own devpts. What the image or a mount brought is kept, except ptmx.
+    static func createLinks(in root: borrowing RootedPath) throws(RuntimeError) {
+        var links = [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")]
+        if Files.exists("/proc/kcore") { links.append(("core", "/proc/kcore")) }
+        try during("create links in /dev") { () throws(SystemError) in
+            let dev = try root.makeDirectories("/dev")
+            for (name, target) in links {
+                do throws(SystemError) { try Files.makeSymlink(name, to: target, at: dev) } catch { if error.errno != .fileExists { throw error } }
+            }
+            try? Files.unlink("ptmx", at: dev)
+            do throws(SystemError) { try Files.makeSymlink("ptmx", to: "pts/ptmx", at: dev) } catch { if error.errno != .fileExists { throw error } }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+import LinuxSystem
+
+/// The options of one mount, sorted by whom they are for: the mount itself, everything below it, its propagation, the filesystem, or the runtime.
+///
+/// Spec: config.md#linux-mount-options; mount(8).
+struct MountOptions {
+    struct Change {
+        var set: MountAttributes = []
+        var clear: MountAttributes = []
+
+        var isEmpty: Bool { self.set.isEmpty && clear.isEmpty }
+
+        /// A later option wins over an earlier one.
+        mutating func apply(set more: MountAttributes, clear less: MountAttributes) {
+            set.subtract(less)
+            set.formUnion(more)
+            clear.subtract(more.subtracting(.atimeMask))
+            clear.formUnion(less)
+        }
+    }
+
+    struct Propagation {
+        let kind: MountPropagation
+        let recursive: Bool
+    }
+
+    var attributes = Change()
+    /// From "rro", "rnosuid" …: applied to the mount and all below it.
+    var recursive = Change()
+    var propagation: [Propagation] = []
+    var bind = false
+    var bindRecursive = false
+    var remount = false
+    var tmpcopyup = false
+    /// "src-nofollow": the source of a bind mount may be a symlink and is itself mounted.
+    var sourceNoFollow = false
+    /// "idmap" (the mount) or "ridmap" (all below it too).
+    var idmap = false
+    var idmapRecursive = false
+    /// For fsconfig: a value or a flag.
+    var filesystem: [(key: String, value: String?)] = []
+
+    private static let attributeNames: [String: (set: MountAttributes, clear: MountAttributes)] = [
+        "ro": (.readonly, []), "rw": ([], .readonly), "nosuid": (.nosuid, []), "suid": ([], .nosuid), "nodev": (.nodev, []), "dev": ([], .nodev),
+        "noexec": (.noexec, []), "exec": ([], .noexec), "nodiratime": (.nodiratime, []), "diratime": ([], .nodiratime),
+        "noatime": (.noatime, .atimeMask), "atime": ([], .atimeMask), "relatime": ([], .atimeMask), "norelatime": ([], .atimeMask),
+        "strictatime": (.strictatime, .atimeMask), "nostrictatime": ([], .atimeMask), "nosymfollow": (.nosymfollow, []), "symfollow": ([], .nosymfollow),
+    ]
+
+    private static let propagationNames: [String: Propagation] = [
+        "private": Propagation(kind: .private, recursive: false), "rprivate": Propagation(kind: .private, recursive: true),
+        "shared": Propagation(kind: .shared, recursive: false), "rshared": Propagation(kind: .shared, recursive: true),
+        "slave": Propagation(kind: .slave, recursive: false), "rslave": Propagation(kind: .slave, recursive: true),
+        "unbindable": Propagation(kind: .unbindable, recursive: false), "runbindable": Propagation(kind: .unbindable, recursive: true),
+    ]
+
+    /// mount(2) flags that are the filesystem's own in the new API.
+    private static let superblockNames: Set<String> = ["sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime"]
+    /// Accepted and without a meaning here, as in mount(8).
+    private static let ignoredNames: Set<String> = ["defaults", "auto", "noauto", "loud", "silent", "iversion", "noiversion", "nofail", "_netdev", "acl", "noacl"]
+
+    /// The names above, for `features`.
+    static var allNames: [String] {
+        Array(attributeNames.keys) + attributeNames.keys.map { "r\($0)" } + Array(propagationNames.keys) + Array(superblockNames)
+            + ["bind", "rbind", "defaults", "remount", "tmpcopyup", "idmap", "ridmap", "src-nofollow", "loud", "silent", "iversion", "noiversion", "acl", "noacl"]
+    }
+
+    init(_ options: [String]) {
+        for option in options { add(option) }
+    }
+
+    private mutating func add(_ option: String) {
+        if let change = Self.attributeNames[option] { return attributes.apply(set: change.set, clear: change.clear) }
+        if let kind = Self.propagationNames[option] { return propagation.append(kind) }
+        if option.hasPrefix("r"), let change = Self.attributeNames[String(option.dropFirst())] { return recursive.apply(set: change.set, clear: change.clear) }
+        if Self.superblockNames.contains(option) { return filesystem.append((option, nil)) }
+        if Self.ignoredNames.contains(option) { return }
+        switch option {
+        case "bind": bind = true
+        case "rbind": (bind, bindRecursive) = (true, true)
+        case "remount": remount = true
+        case "tmpcopyup": tmpcopyup = true
+        case "src-nofollow": sourceNoFollow = true
+        case "idmap": idmap = true
+        case "ridmap": (idmap, idmapRecursive) = (true, true)
+        default:
+            // The filesystem's own; several may be glued with commas, as mount(2) takes them.
+            for part in option.split(separator: ",") {
+                let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                filesystem.append((String(pair[0]), pair.count > 1 ? String(pair[1]) : nil))
+            }
+        }
+    }
+}

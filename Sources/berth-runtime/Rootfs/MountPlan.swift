@@ -1,0 +1,77 @@
+import BerthDefaults
+import LinuxSystem
+import OCISpec
+
+/// One mount of the container, decided: nobody looks into the spec again while it is carried out.
+struct PlannedMount {
+    enum Source {
+        /// A path of the host.
+        case bind(path: String, recursive: Bool)
+        /// A new filesystem.
+        case filesystem(type: String, source: String)
+        /// The container's cgroup: v2, or a tmpfs with one directory per v1 hierarchy.
+        case cgroup
+    }
+
+    /// Absolute inside the container, cleaned by its letters; symlinks are resolved when it is mounted.
+    let destination: String
+    let source: Source
+    var options: MountOptions
+    let uidMappings: [RuntimeSpec.IDMapping]
+    let gidMappings: [RuntimeSpec.IDMapping]
+
+    /// Made read-only only after the runtime has put its own files into it.
+    var readonlyAtTheEnd: Bool {
+        guard options.attributes.set.contains(.readonly) else { return false }
+        if case .filesystem(let type, _) = source, type == "tmpfs" { return true }
+        return destination == "/dev"
+    }
+
+    /// For messages: "proc on /proc".
+    var label: String {
+        switch source {
+        case .bind(let path, _): "\(path) on \(destination)"
+        case .filesystem(let type, _): "\(type) on \(destination)"
+        case .cgroup: "cgroup on \(destination)"
+        }
+    }
+}
+
+/// The spec's mounts as a list of `PlannedMount`, in its order. Pure.
+enum MountPlan {
+    static func make(_ mounts: [RuntimeSpec.Mount], bundle: String) throws(RuntimeError) -> [PlannedMount] {
+        var planned: [PlannedMount] = []
+        planned.reserveCapacity(mounts.count)
+        for (index, mount) in mounts.enumerated() { planned.append(try plan(mount, index: index, bundle: bundle)) }
+        return planned
+    }
+
+    private static func plan(_ mount: RuntimeSpec.Mount, index: Int, bundle: String) throws(RuntimeError) -> PlannedMount {
+        func refused(_ problem: String) -> RuntimeError { RuntimeError(.invalidArgument, "mounts[\(index)] \(mount.destination): \(problem)") }
+        guard !mount.destination.isEmpty else { throw refused("the destination is empty") }
+        for text in [mount.destination, mount.source ?? "", mount.type ?? ""] + mount.options where text.utf8.contains(0) { throw refused("a NUL character") }
+        var options = MountOptions(mount.options)
+        let type = mount.type ?? ""
+        if type == "bind" && !options.bind { options.bind = true }
+        let hasMappings = !mount.uidMappings.isEmpty || !mount.gidMappings.isEmpty
+        if hasMappings {
+            guard !mount.uidMappings.isEmpty, !mount.gidMappings.isEmpty else { throw refused("uidMappings and gidMappings go together") }
+            guard options.bind else { throw refused("id mappings need a bind mount") }
+            options.idmap = true
+        }
+        if options.tmpcopyup && type != "tmpfs" { throw refused("tmpcopyup needs type tmpfs") }
+        let source: PlannedMount.Source
+        if options.bind {
+            guard let path = mount.source, !path.isEmpty else { throw refused("a bind mount needs a source") }
+            source = .bind(path: path.hasPrefix("/") ? path : "\(bundle)/\(path)", recursive: options.bindRecursive)
+        } else if type == "cgroup" || type == "cgroup2" {
+            source = .cgroup
+        } else {
+            guard !type.isEmpty else { throw refused("neither a type nor a bind option") }
+            source = .filesystem(type: type, source: mount.source.flatMap { $0.isEmpty ? nil : $0 } ?? type)
+        }
+        let destination = RootedPath.cleaned(mount.destination)
+        guard destination != "/" else { throw refused("the root itself cannot be mounted over") }
+        return PlannedMount(destination: destination, source: source, options: options, uidMappings: mount.uidMappings, gidMappings: mount.gidMappings)
+    }
+}

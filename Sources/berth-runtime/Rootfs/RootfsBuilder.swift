@@ -1,0 +1,147 @@
+import BerthDefaults
+import Glibc
+import LinuxSystem
+import OCISpec
+
+/// Carries the mount plan out below the new root and makes it the root.
+///
+/// On entry the caller is in the container's new mount namespace, still at the host's root. Every target is a descriptor opened inside the root
+/// (`RootedPath`), every mount a detached one attached to that descriptor, so a symlink that the image or another container places or swaps can only
+/// choose among places inside the root.
+struct RootfsBuilder: ~Copyable {
+    let root: RootedPath
+    let rootPath: String
+    /// The host's /proc, for what must not be redirected by the container's.
+    let proc: ProcHandle
+    let inUserNamespace: Bool
+    let mountLabel: String?
+    private var lateReadonly: [String] = []
+    /// Detached clones the runtime made on the host's side, by position in the plan.
+    private let prepared: [Int: CInt]
+
+    /// Separates the mount namespace from the host's propagation and puts the root filesystem on a mount of its own.
+    ///
+    /// Spec: config-linux.md#rootfs-mount-propagation.
+    init(rootPath: String, propagation: String?, inUserNamespace: Bool, mountLabel: String?, prepared: [Int: CInt]) throws(RuntimeError) {
+        let outer: MountPropagation = propagation == "private" || propagation == "rprivate" ? .private : .slave
+        let handle = try attempt { () throws(SystemError) in try ProcHandle() }
+        let tree = try during("prepare rootfs") { () throws(SystemError) in
+            try Mounts.setPropagation("/", outer, recursive: true)
+            let tree = try Mounts.cloneTree(rootPath, recursive: true)
+            try Mounts.attach(tree, onto: rootPath)
+            return tree
+        }
+        proc = handle
+        root = RootedPath(tree)
+        self.rootPath = rootPath
+        self.inUserNamespace = inUserNamespace
+        self.mountLabel = mountLabel
+        self.prepared = prepared
+    }
+
+    /// Makes one mount of the plan.
+    mutating func mount(_ planned: PlannedMount, index: Int, cgroup: borrowing CgroupMounter) throws(RuntimeError) {
+        do throws(SystemError) {
+            switch planned.source {
+            case .bind(let path, let recursive): try bind(planned, index: index, path: path, recursive: recursive)
+            case .filesystem(let type, let source): try filesystem(planned, type: type, source: source)
+            case .cgroup: try cgroup.mount(planned, in: self)
+            }
+        } catch { throw RuntimeError(error, while: "mount \(planned.label)") }
+        if planned.readonlyAtTheEnd { lateReadonly.append(planned.destination) }
+    }
+
+    private borrowing func bind(_ planned: PlannedMount, index: Int, path: String, recursive: Bool) throws(SystemError) {
+        let tree: OwnedFD
+        if let ready = prepared[index] {
+            tree = OwnedFD(adopting: ready)
+        } else {
+            tree = try Mounts.cloneTree(path, recursive: recursive)
+        }
+        let isDirectory = try Files.status(of: tree, name: path).isDirectory
+        let target = isDirectory ? try root.makeDirectories(planned.destination) : try root.makeFile(planned.destination)
+        try attach(tree, onto: target, planned)
+    }
+
+    private borrowing func filesystem(_ planned: PlannedMount, type: String, source: String) throws(SystemError) {
+        let target = try root.makeDirectories(planned.destination)
+        // /proc and /sys on top of themselves would hide what masks them; the target must be a plain directory of the root.
+        if type == "proc" || type == "sysfs" { try refuseSymlink(planned.destination) }
+        let context = try FilesystemContext(type: type)
+        try context.set("source", source)
+        var hasMode = false
+        for (key, value) in planned.options.filesystem {
+            // Kernel names of the few options that mount(8) spells differently are the same here.
+            try context.set(key, value)
+            if key == "mode" { hasMode = true }
+        }
+        if let mountLabel, type == "tmpfs" || type == "mqueue" || type == "devpts" { try context.set("context", mountLabel) }
+        if type == "tmpfs" && !hasMode && planned.options.tmpcopyup == false {
+            // A tmpfs over a directory of the image looks like it.
+            let status = try Files.status(of: target, name: planned.destination)
+            try context.set("mode", String(status.st_mode & 0o7777, radix: 8))
+        }
+        if planned.options.attributes.set.contains(.readonly) && !Self.pseudo.contains(type) { try context.set("ro") }
+        let attributes = planned.readonlyAtTheEnd ? planned.options.attributes.set.subtracting(.readonly) : planned.options.attributes.set
+        let mount = try (consume context).mount(attributes)
+        if planned.options.tmpcopyup { try CopyUp.run(from: planned.destination, root: root, into: mount, proc: proc) }
+        try Mounts.attach(mount, onto: target, name: planned.destination)
+        try finish(mount, planned)
+    }
+
+    private static let pseudo: Set<String> = ["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "ramfs", "debugfs", "tracefs", "securityfs", "bpf"]
+
+    private borrowing func refuseSymlink(_ destination: String) throws(SystemError) {
+        let found = try root.open(destination, O_PATH | O_NOFOLLOW)
+        if try Files.status(of: found, name: destination).isSymlink { throw SystemError(call: "mount", subject: "\(destination) is a symlink", errno: .loop) }
+    }
+
+    /// Attaches a clone with the plan's attributes.
+    borrowing func attach(_ tree: borrowing OwnedFD, onto target: borrowing OwnedFD, _ planned: PlannedMount) throws(SystemError) {
+        var change = planned.options.attributes
+        if planned.readonlyAtTheEnd { change.set.remove(.readonly) }
+        if !change.set.subtracting(.atimeMask).isEmpty || !change.clear.isEmpty || !change.set.isEmpty {
+            try Mounts.change(tree, set: change.set, clear: change.clear, name: planned.destination)
+        }
+        try Mounts.attach(tree, onto: target, name: planned.destination)
+        try finish(tree, planned)
+    }
+
+    /// Recursive attributes and propagation, which count once the mount is in its place.
+    borrowing func finish(_ mount: borrowing OwnedFD, _ planned: PlannedMount) throws(SystemError) {
+        let recursive = planned.options.recursive
+        if !recursive.isEmpty { try Mounts.change(mount, set: recursive.set, clear: recursive.clear, recursive: true, name: planned.destination) }
+        for entry in planned.options.propagation {
+            try Mounts.change(mount, propagation: entry.kind, recursive: entry.recursive, name: planned.destination)
+        }
+    }
+
+    /// Makes the container's root `/`. Without a mount namespace of its own there is only chroot.
+    borrowing func pivot(noPivot: Bool) throws(RuntimeError) {
+        try during("change the root to \(rootPath)") { () throws(SystemError) in
+            if noPivot {
+                try Mounts.moveRoot(root.directory, name: rootPath)
+            } else {
+                try Mounts.pivot(into: root.directory, name: rootPath)
+            }
+        }
+    }
+
+    /// The read-only parts, when everything is in its place.
+    borrowing func seal(readonlyRoot: Bool, propagation: String?) throws(RuntimeError) {
+        for destination in lateReadonly {
+            try during("make \(destination) read-only") { () throws(SystemError) in
+                let top = try root.open(destination, O_PATH)
+                try Mounts.change(top, set: .readonly, name: destination)
+            }
+        }
+        try during("make the root read-only") { () throws(SystemError) in
+            if readonlyRoot { try Mounts.change(root.directory, set: .readonly, name: "/") }
+            switch propagation {
+            case "shared", "rshared": try Mounts.change(root.directory, propagation: .shared, recursive: propagation == "rshared", name: "/")
+            case "unbindable", "runbindable": try Mounts.change(root.directory, propagation: .unbindable, recursive: propagation == "runbindable", name: "/")
+            default: break
+            }
+        }
+    }
+}

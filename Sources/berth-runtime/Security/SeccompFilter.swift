@@ -1,0 +1,65 @@
+import BerthDefaults
+import CLinux
+import Glibc
+import LinuxSystem
+import OCISpec
+
+/// A system call filter, ready to be loaded: compiled before the namespaces are entered, loaded right before the user's program.
+///
+/// Compiling takes libseccomp some milliseconds for a profile like Docker's, more than all other work of a start, so the program is taken from a
+/// `SeccompCache` where there is one.
+///
+/// Spec: OCI runtime-spec, config-linux.md#seccomp. Kernel: seccomp(2).
+struct SeccompFilter {
+    /// A classic BPF program, instructions as the kernel takes them (`struct sock_filter`).
+    let program: [UInt64]
+    /// SECCOMP_FILTER_FLAG_….
+    let flags: UInt32
+    /// Whether `install` yields a notification descriptor, which `SeccompListener` is to get.
+    let notifies: Bool
+
+    static let flagLog: UInt32 = 1 << 1, flagSpecAllow: UInt32 = 1 << 2, flagNewListener: UInt32 = 1 << 3, flagWaitKillable: UInt32 = 1 << 5
+
+    /// Checks and compiles a profile, or takes the program from the cache.
+    /// - Throws: one line that names the field that is wrong.
+    init(_ seccomp: RuntimeSpec.Linux.Seccomp, cache: SeccompCache? = nil) throws(RuntimeError) {
+        notifies = seccomp.syscalls.contains { $0.action == "SCMP_ACT_NOTIFY" }
+        var flags: UInt32 = notifies ? Self.flagNewListener : 0
+        for flag in seccomp.flags {
+            switch flag {
+            // A process with one thread has nothing to synchronize.
+            case "SECCOMP_FILTER_FLAG_TSYNC": break
+            case "SECCOMP_FILTER_FLAG_LOG": flags |= Self.flagLog
+            case "SECCOMP_FILTER_FLAG_SPEC_ALLOW": flags |= Self.flagSpecAllow
+            // Without a listener the kernel refuses this flag, and there is nothing it could mean.
+            case "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": if notifies { flags |= Self.flagWaitKillable }
+            default: throw RuntimeError(.invalidArgument, "linux.seccomp.flags: seccomp flag \(flag) is not known")
+            }
+        }
+        self.flags = flags
+        let key = SeccompCache.key(of: seccomp)
+        if let cached = cache?.program(for: key) {
+            program = cached
+        } else {
+            program = try SeccompCompiler.compile(seccomp)
+            cache?.store(program, for: key)
+        }
+    }
+
+    /// Puts the calling thread under the filter. It must have no_new_privs set, or CAP_SYS_ADMIN in its user namespace.
+    /// - Returns: the notification descriptor if the profile has SCMP_ACT_NOTIFY.
+    @discardableResult
+    func install() throws(RuntimeError) -> OwnedFD? {
+        let result: CInt
+        do throws(SystemError) {
+            result = try program.withUnsafeBufferPointer { (instructions) throws(SystemError) in
+                try syscall("seccomp", on: "SECCOMP_SET_MODE_FILTER with \(program.count) instructions") {
+                    berth_load_filter(instructions.baseAddress, UInt16(instructions.count), flags)
+                }
+            }
+        } catch {
+            throw RuntimeError(error, while: "unable to init seccomp: error loading seccomp filter into kernel")
+        }
+        return notifies ? OwnedFD(adopting: result) : nil
+    }
+}
