@@ -31,12 +31,12 @@ enum EndpointSetup {
     ///
     /// - Parameters:
     ///   - isFresh: the namespace has nothing but `lo` yet. False for a container that runs and gets one more interface.
-    ///   - resolver: opens the sockets of the embedded resolver inside; nil when the container has none.
-    /// - Returns: what `resolver` made.
+    ///   - opensResolver: whether the embedded resolver's sockets are opened inside.
+    /// - Returns: these sockets, the caller's to close.
     /// - Throws: `SystemError` naming link and attribute. The ends on the host are gone then; what is inside goes with the namespace or with them.
-    static func attach<Sockets: Sendable>(
-        _ plans: [EndpointPlan], to namespace: borrowing NetworkNamespace, isFresh: Bool, resolver: (@Sendable () throws(SystemError) -> Sockets)? = nil
-    ) throws(SystemError) -> Sockets? {
+    static func attach(
+        _ plans: [EndpointPlan], to namespace: borrowing NetworkNamespace, isFresh: Bool, opensResolver: Bool
+    ) throws(SystemError) -> ResolverSockets? {
         let host = try RouteConnection()
         var ports: [(plan: EndpointPlan, bridge: Int32)] = []
         for plan in plans {
@@ -48,12 +48,12 @@ enum EndpointSetup {
         nonisolated(unsafe) let hostConnection = host
         let prepared = ports
         do throws(SystemError) {
-            return try namespace.perform { () throws(SystemError) -> Sockets? in
+            return try namespace.perform { () throws(SystemError) -> ResolverSockets? in
                 // Interfaces inherit this: IPv6 is off until one of them is told otherwise. Cheaper than a word to each, and never on for a moment.
                 if isFresh { Sysctl.write("net/ipv6/conf/default/disable_ipv6", "1") }
                 for (plan, bridge) in prepared { try createPair(plan, bridge: bridge, namespace: descriptor, through: hostConnection) }
                 try configure(plans, isFresh: isFresh)
-                return try resolver?()
+                return opensResolver ? try ResolverSockets.open() : nil
             }
         } catch {
             for plan in plans { try? host.perform([LinkRequests.delete(named: plan.hostInterface)]) }

@@ -28,6 +28,4 @@ struct NetworkConfiguration: Sendable {
     var hostGateway: [IPAddress] = []
     /// Makes the IPv6 range of this machine.
     var engineID = ""
-    /// Writes a line to the daemon's log.
-    var report: @Sendable (String) -> Void = { _ in }
 }

@@ -12,8 +12,9 @@ final class HostPortReservation: Sendable {
     let port: UInt16
     private let file: OwnedFD
 
+    /// - Parameter isRelayed: packets for this socket are wanted: a `PortRelay` takes connections from it.
     /// - Throws: EADDRINUSE when a program on the host has the port; EADDRNOTAVAIL when the address is not the host's.
-    init(_ proto: PortProtocol, _ address: IPAddress, port: UInt16) throws(SystemError) {
+    init(_ proto: PortProtocol, _ address: IPAddress, port: UInt16, isRelayed: Bool = false) throws(SystemError) {
         self.proto = proto
         self.address = address
         self.port = port
@@ -34,7 +35,7 @@ final class HostPortReservation: Sendable {
             return
         }
         file = OwnedFD(adopting: raw)
-        try Self.discardEverything(raw, subject)
+        if !isRelayed { try Self.discardEverything(raw, subject) }
         func set(_ level: CInt, _ option: CInt, _ name: StaticString) throws(SystemError) {
             var one: CInt = 1
             try syscall("setsockopt", on: "\(name) of \(subject)") { setsockopt(raw, level, option, &one, socklen_t(MemoryLayout<CInt>.size)) }
@@ -42,11 +43,14 @@ final class HostPortReservation: Sendable {
         if domain == AF_INET6 { try set(CInt(IPPROTO_IPV6), IPV6_V6ONLY, "IPV6_V6ONLY") }
         // Connections of a former owner that linger in TIME_WAIT do not matter; whether somebody else has the port, listen tells.
         if proto != .udp { try set(SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR") }
-        try SocketAddress.withBytes(of: address, port: port) { (pointer, length) throws(SystemError) in
+        _ = try SocketAddress.withBytes(of: address, port: port) { (pointer, length) throws(SystemError) in
             try syscall("bind", on: subject) { bind(raw, pointer, length) }
         }
-        if proto != .udp { try syscall("listen", on: subject) { listen(raw, 1) } }
+        if proto != .udp { try syscall("listen", on: subject) { listen(raw, isRelayed ? 512 : 1) } }
     }
+
+    /// A second descriptor of the socket, for the relay.
+    func duplicate() throws(SystemError) -> OwnedFD { try file.duplicate() }
 
     /// Attaches a classic BPF program of one instruction, "return 0": nothing is received.
     private static func discardEverything(_ raw: CInt, _ subject: String) throws(SystemError) {

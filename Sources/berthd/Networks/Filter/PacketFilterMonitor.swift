@@ -1,3 +1,4 @@
+import Glibc
 import LinuxSystem
 import Netlink
 import NIOCore
@@ -8,10 +9,6 @@ import NIOPosix
 /// Costs nothing while nothing happens: the kernel announces changes on a netlink socket that an event loop reads.
 struct PacketFilterMonitor: Sendable {
     let filter: PacketFilter
-    /// Receives a line for the daemon's log.
-    let report: @Sendable (String) -> Void
-    /// Of this daemon: its own transactions are not looked at.
-    let ownPID: UInt32
 
     /// Runs until it is cancelled.
     func run() async {
@@ -21,7 +18,7 @@ struct PacketFilterMonitor: Sendable {
             } catch is CancellationError {
                 return
             } catch {
-                report("packet filter monitor: \(error)")
+                Log.warning("packet filter monitor: \(error)")
             }
             // Announcements may have been lost (ENOBUFS closes the channel): begin again with a table that is certainly right.
             try? await Task.sleep(for: .milliseconds(100))
@@ -37,7 +34,7 @@ struct PacketFilterMonitor: Sendable {
             .takingOwnershipOfDescriptor(input: descriptor) { channel in
                 channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, Never>(wrappingChannelSynchronously: channel) }
             }
-        var events = NetfilterEvents(ownPID: ownPID)
+        var events = NetfilterEvents(ownPID: UInt32(getpid()))
         try await channel.executeThenClose { inbound, _ in
             for try await buffer in inbound {
                 for change in events.take(Array(buffer.readableBytesView)) { await handle(change) }
@@ -56,9 +53,9 @@ struct PacketFilterMonitor: Sendable {
     private func restore(_ reason: String) async {
         do {
             try await filter.reinstall()
-            report("packet filter: \(reason), table \(FilterRules.table) written again")
+            Log.info("packet filter: \(reason), table \(FilterRules.table) written again")
         } catch {
-            report("packet filter: \(reason), and writing the table again failed: \(error)")
+            Log.error("packet filter: \(reason), and writing the table again failed: \(error)")
         }
     }
 }
