@@ -74,3 +74,9 @@ enum CStringArray {
         return body(array)
     }
 }
+
+package enum Fork {
+    /// Goes on in a child as well: 0 there, the child's pid here. For programs with one thread; the child may do everything, unlike one of
+    /// `Processes`, which is on its way to execve(2).
+    package static func split() throws(SystemError) -> pid_t { try syscall("fork", on: "") { berth_fork() } }
+}

@@ -1,0 +1,42 @@
+import Glibc
+import LinuxSystem
+import TaskAPI
+
+/// `berth-shim delete`: after a shim that has died, or that the supervisor gave up, ends its container and removes what is left.
+///
+/// Runs in the bundle's directory, or with `-bundle`. Says what could not be done on standard error; its answer says that the container was killed.
+struct Cleanup {
+    let arguments: ShimArguments
+
+    func run() throws {
+        let bundle = try arguments.bundle.isEmpty ? Files.currentDirectory() : arguments.bundle
+        endShim(bundle)
+        let settings = RuntimeSettings.load(from: bundle) ?? RuntimeSettings(options: RuntimeOptions(), namespace: arguments.namespace)
+        do throws(RuntimeInvocation.Failure) {
+            try RuntimeInvocation.runAndWait(settings, ["delete", "--force", arguments.id], bundle: bundle)
+        } catch {
+            if !error.message.contains("does not exist") { complain("remove container \(arguments.id): \(error.message)") }
+        }
+        // The shim's mounts went with its namespace. This is for one whose runtime or supervisor mounted in ours.
+        while (try? Mounts.detach("\(bundle)/rootfs")) != nil {}
+        (try? SocketPaths(bundle: bundle))?.removeAll()
+        let pid = (try? Files.readText("\(bundle)/init.pid")).flatMap { UInt32($0.split(separator: "\n").first ?? "") } ?? 0
+        let answer = DeleteResponse(pid: pid, exitStatus: 128 + UInt32(SIGKILL), exitedAt: ContainerTask.timestamp())
+        try Files.writeAll(answer.encoded(), to: OwnedFD(adopting: dup(1)), name: "standard output")
+    }
+
+    /// A shim that still lives would go on holding what is removed here. Only a process that runs a shim's program in this bundle is one.
+    private func endShim(_ bundle: String) {
+        guard let text = try? Files.readText("\(bundle)/shim.pid"), let pid = pid_t(text.split(separator: "\n").first ?? ""), pid > 1, pid != getpid() else { return }
+        guard let own = try? Files.readLink("/proc/self/exe"), let other = try? Files.readLink("/proc/\(pid)/exe"),
+            let directory = try? Files.readLink("/proc/\(pid)/cwd"), own == other, directory == bundle
+        else { return }
+        kill(pid, SIGKILL)
+        for _ in 0..<200 where Files.exists("/proc/\(pid)/exe") && kill(pid, 0) == 0 { usleep(5000) }
+    }
+
+    private func complain(_ text: String) {
+        var line = "berth-shim: delete: \(text)\n"
+        line.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }
+    }
+}
