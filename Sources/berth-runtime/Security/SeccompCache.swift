@@ -5,9 +5,9 @@ import OCISpec
 
 /// Compiled filters on disk, one file for each profile.
 ///
-/// What is read here decides what a container may do, so nothing is believed that others could have written: the directory and the file must belong to
-/// the runtime's user and be closed to everybody else. A file holds the whole profile in front of the program and is only used for that very profile;
-/// the hash in its name merely finds it. Whatever is wrong with the cache, the filter is compiled anew and nobody notices but the clock.
+/// What is read here decides what a container may do, so nothing is believed that others could have written: the directory and the file must belong
+/// to the runtime's user and be closed to everybody else. A file holds the whole profile in front of the program and is only used for that very
+/// profile; the hash in its name merely finds it. Whatever is wrong with the cache, the filter is compiled anew and nobody notices but the clock.
 struct SeccompCache {
     private let directory: String
     /// More files than this are thrown away together: profiles are few, unless somebody makes them up.

@@ -1,6 +1,4 @@
 import BerthDefaults
-import CLinux
-import Glibc
 import JSONCodec
 import LinuxSystem
 import OCISpec
@@ -22,16 +20,12 @@ enum SeccompListener {
     static func send(
         _ descriptor: borrowing OwnedFD, to path: String, metadata: String?, pid: Int32, state: RuntimeState
     ) throws(RuntimeError) {
-        let message = ContainerProcessState(
-            fds: [ContainerProcessState.seccompFdName], pid: Int(pid), metadata: metadata, state: state)
+        let message = ContainerProcessState(fds: [ContainerProcessState.seccompFdName], pid: Int(pid), metadata: metadata, state: state)
         let bytes = try ConfigLoader.encode(message)
         let fd = descriptor.rawValue
         try during("seccomp listener \(path)") { () throws(SystemError) in
             let socket = try DescriptorPassing.connect(path)
-            let raw = socket.rawValue
-            let sent = try syscall("sendmsg", on: path) { bytes.withUnsafeBytes { berth_send_with_descriptor(raw, $0.baseAddress, $0.count, fd) } }
-            // A stream socket may take a part; the descriptor went with the first byte.
-            if sent < bytes.count { try Files.writeAll(Array(bytes[sent...]), to: socket, name: path) }
+            try DescriptorPassing.send(bytes, descriptors: [fd], over: socket, name: path)
         }
     }
 }

@@ -4,8 +4,8 @@ import OCISpec
 
 /// Instructions in front of a filter that answer ENOSYS for system calls newer than every one the profile names.
 ///
-/// A profile that refuses what it does not name with EPERM breaks programs on newer kernels: libc takes EPERM as an answer, and only ENOSYS as "try the
-/// older call". The numbers of new system calls are above all older ones, and who wrote the profile cannot have meant them.
+/// A profile that refuses what it does not name with EPERM breaks programs on newer kernels: libc takes EPERM as an answer, and only ENOSYS as "try
+/// the older call". The numbers of new system calls are above all older ones, and who wrote the profile cannot have meant them.
 enum SeccompStub {
     /// Number from which on a call of x86-64 is one of x32, and libseccomp's name for that architecture.
     private static let x32Bit: UInt32 = 0x4000_0000, x32Token: UInt32 = 0x4000_003E, x86_64Token: UInt32 = 0xC000_003E

@@ -1,11 +1,9 @@
-/// Loading a filter and passing its notification descriptor on. The same rules as in CLinux.h.
+/// Loading a filter. The same rules as in CLinux.h.
 #ifndef BERTH_SECCOMP_CALLS_H
 #define BERTH_SECCOMP_CALLS_H
 
 #include <errno.h>
 #include <linux/filter.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,17 +18,5 @@ static inline int berth_seccomp_has_action(unsigned action) { return syscall(SYS
 
 /// errno after offering filter flags with a null program: EFAULT for flags the kernel knows, EINVAL for others.
 static inline int berth_seccomp_flags_errno(unsigned flags) { return syscall(SYS_seccomp, 1, flags, 0) == -1 ? errno : 0; }
-
-static inline ssize_t berth_send_with_descriptor(int socket, const void *bytes, size_t count, int descriptor) {
-  union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
-  struct iovec part = { (void *)bytes, count };
-  struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes };
-  struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-  head->cmsg_level = SOL_SOCKET;
-  head->cmsg_type = SCM_RIGHTS;
-  head->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(head), &descriptor, sizeof descriptor);
-  return sendmsg(socket, &message, MSG_NOSIGNAL);
-}
 
 #endif
