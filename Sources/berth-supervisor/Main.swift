@@ -1,3 +1,58 @@
-import GRDB
-import NIOPosix
-@main struct Main { static func main() { print(MultiThreadedEventLoopGroup.self, DatabaseQueue.self) } }
+import BerthDefaults
+import Glibc
+import LinuxSystem
+
+@main
+struct Main {
+    static func main() async {
+        // Before any thread is there, so that all of them inherit it.
+        umask(0o077)
+        signal(SIGPIPE, SIG_IGN)
+        let signals = StopSignals()
+        do {
+            switch try SupervisorConfig.parse(Array(CommandLine.arguments.dropFirst()), readFile: { try Files.readText($0) }) {
+            case .help: put(SupervisorConfig.usage, STDOUT_FILENO)
+            case .version: put("berth-supervisor \(Defaults.version)\n", STDOUT_FILENO)
+            case .serve(let config):
+                Log.configure(level: config.logLevel, format: config.logFormat)
+                try await Supervisor(config: config).run { await signals.first() }
+            }
+        } catch let error as SupervisorError where error.code == .invalidArgument {
+            put("berth-supervisor: \(error.message)\n", STDERR_FILENO)
+            exit(2)
+        } catch {
+            put("berth-supervisor: \(error)\n", STDERR_FILENO)
+            exit(1)
+        }
+        exit(0)
+    }
+
+    private static func put(_ text: String, _ descriptor: CInt) { _ = text.withCString { write(descriptor, $0, strlen($0)) } }
+}
+
+/// SIGTERM and SIGINT, taken by one thread instead of interrupting the others. A second one ends the process at once.
+final class StopSignals: Sendable {
+    private let stream: AsyncStream<Void>
+
+    /// Blocks the signals in the calling thread and all that it will start.
+    init() {
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGTERM)
+        sigaddset(&set, SIGINT)
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        self.stream = stream
+        let blocked = set
+        _ = BlockingThread.detach {
+            var set = blocked
+            var number: CInt = 0
+            while sigwait(&set, &number) != 0 {}
+            continuation.yield()
+            while sigwait(&set, &number) != 0 {}
+            _exit(128 + number)
+        }
+    }
+
+    func first() async { for await _ in stream { return } }
+}

@@ -16,7 +16,9 @@ struct IngestStatus: Sendable {
 }
 
 /// Writes one ingest. One user at a time, on any thread; a writer that is let go without a commit leaves the ingest for the next one to go on with.
-final class IngestWriter {
+///
+/// Safety: handed from thread to thread by its one user, never used by two at once.
+final class IngestWriter: @unchecked Sendable {
     private let store: ContentStore
     private let key: String
     private let directory: String

@@ -39,7 +39,6 @@ final class MetadataDatabase: Sendable {
         configuration.label = "metadata"
         configuration.maximumReaderCount = 2
         configuration.persistentReadOnlyConnections = true
-        configuration.automaticMemoryManagement = false
         configuration.busyMode = .timeout(5)
         configuration.prepareDatabase { db in
             try db.execute(

@@ -1,3 +1,5 @@
+import Glibc
+import SwiftProtobuf
 import BerthDefaults
 import ContainerdAPI
 import GRPCSocket
@@ -30,7 +32,7 @@ struct IntrospectionService: GRPCService {
         handlers.unary(IntrospectionAPI.server) { _, _ in
             .with {
                 $0.uuid = uuid
-                $0.pid = UInt64(ProcessAttributes.pid)
+                $0.pid = UInt64(getpid())
                 $0.pidns = (try? Namespaces.identity("/proc/self/ns/pid")) ?? 0
             }
         }

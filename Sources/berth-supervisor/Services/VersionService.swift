@@ -1,3 +1,4 @@
+import SwiftProtobuf
 import BerthDefaults
 import ContainerdAPI
 import GRPCSocket

@@ -1,0 +1,22 @@
+import BerthDefaults
+import Glibc
+import LinuxSystem
+
+/// Keeps a second supervisor away from a directory as long as this process lives, however it ends.
+final class DirectoryLock: Sendable {
+    private let descriptor: CInt
+
+    /// - Throws: failedPrecondition when somebody else has it.
+    init(_ directory: String) throws {
+        let path = "\(directory)/supervisor.lock"
+        let file = try Files.open(path, O_RDWR | O_CREAT, mode: 0o600)
+        let raw = file.rawValue
+        do throws(SystemError) { try syscall("flock", on: path) { flock(raw, LOCK_EX | LOCK_NB) } } catch {
+            guard error.errno == .again else { throw error }
+            throw SupervisorError(.failedPrecondition, "another supervisor uses \(directory) (it holds \(path))")
+        }
+        descriptor = file.release()
+    }
+
+    func release() { close(descriptor) }
+}

@@ -1,0 +1,339 @@
+import BerthDefaults
+import ContainerdAPI
+import GRPCSocket
+import LinuxSystem
+import NIOCore
+import SwiftProtobuf
+import Synchronization
+
+/// Which container has which shim: starts them, finds them again after a restart, notices when one dies.
+///
+/// Holds no lock while anybody works: a task that starts, stops or hangs has its own entry, and calls for other tasks never meet it.
+final class TaskManager: Sendable {
+    private enum Entry: Sendable {
+        /// A Create is under way; to everybody else the task does not exist yet.
+        case starting
+        /// After our restart: the shim is being asked whether it lives.
+        case recovering(Task<Shim?, Never>)
+        case live(Shim)
+        /// The task is gone for clients; its shim and bundle are being removed.
+        case cleaning(Task<Void, Never>)
+    }
+
+    private static let shutdownTimeout = Duration.seconds(3)
+    private static let recoveryTimeout = Duration.seconds(5)
+
+    private let root: String
+    private let launcher: ShimLauncher
+    private let logs: ShimLogs
+    private let events: EventExchange
+    private let exits = PublishedExits()
+    private let group: any EventLoopGroup
+    private let entries = Mutex<[TaskKey: Entry]>([:])
+
+    /// - Parameter root: the directory of all bundles, `<state>/shims`.
+    init(root: String, launcher: ShimLauncher, logs: ShimLogs, events: EventExchange, group: any EventLoopGroup) {
+        self.root = root
+        self.launcher = launcher
+        self.logs = logs
+        self.events = events
+        self.group = group
+    }
+
+    private static func missing(_ key: TaskKey) -> SupervisorError { SupervisorError(.notFound, "task \(key.id) not found: not found") }
+
+    // MARK: Finding
+
+    /// The task's shim. Waits for one that is being recovered.
+    /// - Throws: notFound.
+    func shim(of key: TaskKey) async throws -> Shim {
+        switch entries.withLock({ $0[key] }) {
+        case .live(let shim): return shim
+        case .recovering(let task):
+            guard let shim = await task.value else { throw Self.missing(key) }
+            return shim
+        case .starting, .cleaning, nil: throw Self.missing(key)
+        }
+    }
+
+    /// All tasks of a namespace, by id.
+    func shims(in namespace: String) async -> [Shim] {
+        var found: [Shim] = []
+        for (key, entry) in entries.withLock({ $0 }) where key.namespace == namespace {
+            switch entry {
+            case .live(let shim): found.append(shim)
+            case .recovering(let task): if let shim = await task.value { found.append(shim) }
+            case .starting, .cleaning: break
+            }
+        }
+        return found.sorted { $0.id < $1.id }
+    }
+
+    // MARK: Creating
+
+    /// What `create` needs beside the task's name.
+    struct CreateRequest: Sendable {
+        /// The runtime's name or the path of its shim.
+        var runtime: String
+        /// config.json
+        var spec: [UInt8]
+        var options: Google_Protobuf_Any?
+        var rootfs: [Types_Mount]
+        var stdin: String
+        var stdout: String
+        var stderr: String
+        var terminal: Bool
+    }
+
+    /// Starts the shim and creates the task in it.
+    /// - Returns: the pid of the container's first process, which waits for Start.
+    func create(_ key: TaskKey, _ request: CreateRequest) async throws -> UInt32 {
+        let binary = try ShimLauncher.binary(forRuntime: request.runtime)
+        try await reserve(key)
+        let bundle = Bundle(key: key, root: root)
+        let shim: Shim
+        do {
+            let launcher = launcher
+            let bootstrap = try await BlockingThread.run {
+                try launcher.start(bundle, spec: request.spec, binary: binary, options: request.options)
+            }
+            do {
+                shim = Shim(bundle: bundle, connection: try await ShimConnection.connect(key, to: bootstrap, on: group.next()))
+            } catch {
+                // It said that it serves, and does not: nothing of it may stay.
+                _ = try? await BlockingThread.run { try launcher.delete(bundle) }
+                throw error
+            }
+        } catch {
+            logs.forget(key)
+            entries.withLock { $0[key] = nil }
+            throw error
+        }
+        do {
+            let response = try await shim.call(
+                ShimAPI.create,
+                .with {
+                    $0.id = key.id
+                    $0.bundle = bundle.path
+                    $0.rootfs = request.rootfs
+                    $0.terminal = request.terminal
+                    $0.stdin = request.stdin
+                    $0.stdout = request.stdout
+                    $0.stderr = request.stderr
+                    if let options = request.options { $0.options = options }
+                })
+            entries.withLock { $0[key] = .live(shim) }
+            shim.watch { [self] shim in died(shim) }
+            return response.pid
+        } catch {
+            shim.expectEnd()
+            shim.watch { _ in }
+            startCleaning(shim, isHalfMade: true)
+            throw error
+        }
+    }
+
+    /// Takes the name, after a predecessor is completely gone.
+    private func reserve(_ key: TaskKey) async throws {
+        while true {
+            let entry = entries.withLock { entries -> Entry? in
+                if entries[key] == nil { entries[key] = .starting }
+                else { return entries[key] }
+                return nil
+            }
+            switch entry {
+            case nil: return
+            case .cleaning(let task): await task.value
+            case .recovering(let task): _ = await task.value
+            case .starting, .live: throw SupervisorError(.alreadyExists, "task \(key.id): already exists")
+            }
+            try Task.checkCancellation()
+            // The entry goes a moment after its task has ended.
+            if case .recovering = entry { continue }
+            await Task.yield()
+        }
+    }
+
+    // MARK: Deleting
+
+    /// Deletes a stopped task. Answers when the shim has let go of the container; shim and bundle go afterwards.
+    func delete(_ key: TaskKey) async throws -> Shim_DeleteResponse {
+        let shim = try await shim(of: key)
+        let response: Shim_DeleteResponse
+        shim.expectEnd()
+        do {
+            response = try await shim.call(ShimAPI.delete, .with { $0.id = key.id })
+        } catch {
+            shim.stay()
+            // The shim went away in the middle: what its clean-up finds is the answer.
+            if error.code == .unavailable {
+                if entries.withLock({ if case .live(let current)? = $0[key] { current === shim } else { false } }) { died(shim) }
+                if let exit = await shim.exitAfterDeath() { return exit }
+            }
+            throw error
+        }
+        startCleaning(shim, isHalfMade: false)
+        return response
+    }
+
+    /// Lets the shim end and removes the bundle, while the task's name stays taken.
+    /// - Parameter isHalfMade: the creation failed or was given up: there may be a container, and it has to go first.
+    private func startCleaning(_ shim: Shim, isHalfMade: Bool) {
+        entries.withLock { entries in
+            // Inside the lock: the entry must be there before the task takes it away.
+            entries[shim.key] = .cleaning(
+                Task { [self] in
+                    if isHalfMade { await abandon(shim) }
+                    _ = try? await shim.call(ShimAPI.shutdown, .with { $0.id = shim.id }, timeout: Self.shutdownTimeout)
+                    if await !shim.waitForEnd(timeout: Self.shutdownTimeout) {
+                        Log.warn("a shim does not end", ["container": shim.id, "namespace": shim.key.namespace])
+                        shim.connection.close()
+                    }
+                    shim.bury(nil)
+                    await removeBundle(shim.bundle)
+                })
+        }
+    }
+
+    /// Kills and deletes what a failed creation may have left in its shim.
+    private func abandon(_ shim: Shim) async {
+        do {
+            _ = try await shim.call(ShimAPI.delete, .with { $0.id = shim.id }, timeout: Self.recoveryTimeout)
+        } catch {
+            guard error.code != .notFound, error.code != .unavailable else { return }
+            let kill = Shim_KillRequest.with {
+                $0.id = shim.id
+                $0.signal = 9
+                $0.all = true
+            }
+            _ = try? await shim.call(ShimAPI.kill, kill, timeout: Self.recoveryTimeout)
+            _ = try? await shim.call(ShimAPI.wait, .with { $0.id = shim.id }, timeout: Self.recoveryTimeout)
+            _ = try? await shim.call(ShimAPI.delete, .with { $0.id = shim.id }, timeout: Self.recoveryTimeout)
+        }
+    }
+
+    private func removeBundle(_ bundle: Bundle) async {
+        do { try await BlockingThread.run { try bundle.remove() } } catch {
+            Log.error("cannot remove a bundle", ["container": bundle.key.id, "namespace": bundle.key.namespace, "error": "\(error)"])
+        }
+        forget(bundle.key)
+    }
+
+    private func forget(_ key: TaskKey) {
+        logs.forget(key)
+        exits.forget(key)
+        entries.withLock { $0[key] = nil }
+    }
+
+    // MARK: Dead shims
+
+    /// The shim is gone and nobody asked for it: its container ends with it. Cleans up and reports the exit.
+    private func died(_ shim: Shim) {
+        Log.warn("shim disconnected, cleaning up", ["container": shim.id, "namespace": shim.key.namespace])
+        entries.withLock { entries in
+            entries[shim.key] = .cleaning(
+                Task { [self] in
+                    let exit = await bury(shim.bundle)
+                    shim.bury(exit)
+                    forget(shim.key)
+                })
+        }
+    }
+
+    /// Runs the shim's `delete` and publishes how the container ended.
+    private func bury(_ bundle: Bundle) async -> Shim_DeleteResponse {
+        var exit: Shim_DeleteResponse
+        do {
+            exit = try await BlockingThread.run { [launcher] in try launcher.delete(bundle) }
+        } catch {
+            Log.error("cannot clean up after a shim", ["container": bundle.key.id, "namespace": bundle.key.namespace, "error": "\(error)"])
+            exit = .with {
+                $0.exitStatus = 255
+                $0.exitedAt = Timestamps.proto(Clock.now)
+            }
+        }
+        if !exit.hasExitedAt { exit.exitedAt = Timestamps.proto(Clock.now) }
+        if exits.claim(bundle) {
+            events.publish(
+                Events_TaskExit.with {
+                    $0.containerID = bundle.key.id
+                    $0.id = bundle.key.id
+                    $0.pid = exit.pid
+                    $0.exitStatus = exit.exitStatus
+                    $0.exitedAt = exit.exitedAt
+                }, topic: "/tasks/exit", namespace: bundle.key.namespace)
+        }
+        events.publish(
+            Events_TaskDelete.with {
+                $0.containerID = bundle.key.id
+                $0.pid = exit.pid
+                $0.exitStatus = exit.exitStatus
+                $0.exitedAt = exit.exitedAt
+            }, topic: "/tasks/delete", namespace: bundle.key.namespace)
+        return exit
+    }
+
+    // MARK: Events of shims
+
+    /// An event that a shim forwards: goes on to the subscribers, an exit at most once.
+    func received(_ envelope: Types_Envelope) throws {
+        if envelope.topic == "/tasks/exit", let exit = AnyMessages.unpack(envelope.event, as: Events_TaskExit.self), exit.id == exit.containerID {
+            let key = TaskKey(namespace: envelope.namespace, id: exit.containerID)
+            if entries.withLock({ $0[key] != nil }), !exits.claim(Bundle(key: key, root: root)) { return }
+        }
+        try events.forward(envelope)
+    }
+
+    // MARK: After a restart
+
+    /// Looks for the shims of an earlier life. Returns as soon as their names are taken; the shims are then asked side by side.
+    func recover() throws {
+        guard Files.exists(root) else { return }
+        var count = 0
+        for namespace in try Files.entries(of: root) {
+            for id in try Files.entries(of: "\(root)/\(namespace)") {
+                let bundle = Bundle(key: TaskKey(namespace: namespace, id: id), root: root)
+                exits.restore(bundle)
+                count += 1
+                // The entry must be there before the task looks at it.
+                entries.withLock { entries in entries[bundle.key] = .recovering(Task { [self] in await recover(bundle) }) }
+            }
+        }
+        if count > 0 { Log.info("looking for shims of an earlier run", ["count": "\(count)"]) }
+    }
+
+    private func recover(_ bundle: Bundle) async -> Shim? {
+        do {
+            let bootstrap = try bundle.loadBootstrap()
+            let shim = Shim(bundle: bundle, connection: try await ShimConnection.connect(bundle.key, to: bootstrap, on: group.next()))
+            logs.follow(bundle)
+            entries.withLock { $0[bundle.key] = .live(shim) }
+            shim.watch { [self] shim in died(shim) }
+            await reportMissedExit(shim)
+            return shim
+        } catch {
+            Log.warn("no shim answers for a bundle, cleaning up", ["container": bundle.key.id, "namespace": bundle.key.namespace, "reason": "\(error)"])
+            if (try? bundle.loadBinary()) != nil {
+                _ = await bury(bundle)
+            } else {
+                // It was never started.
+                try? bundle.remove()
+            }
+            forget(bundle.key)
+            return nil
+        }
+    }
+
+    private func reportMissedExit(_ shim: Shim) async {
+        guard let state = try? await shim.call(ShimAPI.state, .with { $0.id = shim.id }, timeout: Self.recoveryTimeout) else { return }
+        guard state.status == .stopped, exits.claim(shim.bundle) else { return }
+        events.publish(
+            Events_TaskExit.with {
+                $0.containerID = shim.id
+                $0.id = shim.id
+                $0.pid = state.pid
+                $0.exitStatus = state.exitStatus
+                $0.exitedAt = state.exitedAt
+            }, topic: "/tasks/exit", namespace: shim.key.namespace)
+    }
+}
