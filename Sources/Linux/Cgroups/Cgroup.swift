@@ -47,7 +47,8 @@ package struct Cgroup: Codable, Sendable, Equatable {
         v2 = layout.v2.map(directory)
     }
 
-    init(v1: [Directory], v2: Directory?) {
+    /// Of directories chosen by the caller.
+    package init(v1: [Directory], v2: Directory?) {
         self.v1 = v1
         self.v2 = v2
     }

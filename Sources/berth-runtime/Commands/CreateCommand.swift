@@ -1,4 +1,5 @@
 import BerthDefaults
+import Cgroups
 import Glibc
 import LinuxSystem
 import OCISpec
@@ -69,7 +70,7 @@ struct ContainerRequest {
     func build(waitsForStart: Bool, console: CInt?) throws(RuntimeError) -> BuiltContainer {
         try ExecutableSeal.hide()
         let seccomp: SeccompFilter?
-        if let filter = plan.linux.seccomp { seccomp = try SeccompFilter(filter) } else { seccomp = nil }
+        if let filter = plan.linux.seccomp { seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
         let cgroup = try ContainerCgroup.plan(path: plan.linux.cgroupsPath, id: id)
         let directory = try ContainerDirectory.create(root: global.root, id: id)
         do throws(RuntimeError) {
@@ -77,7 +78,7 @@ struct ContainerRequest {
             try attempt { () throws(SystemError) in try Files.replace(configPath, with: configBytes) }
             var record = try makeRecord(cgroup)
             let launcher = ContainerLauncher(
-                plan: plan, cgroup: cgroup, limits: plan.linux.resources, seccomp: seccomp, preservedDescriptors: preservedDescriptors,
+                plan: plan, cgroup: cgroup, limits: try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isRoot()), seccomp: seccomp, preservedDescriptors: preservedDescriptors,
                 waitsForStart: waitsForStart, diagnostics: global.diagnostics)
             let child = try launcher.launch(in: directory, record: &record, console: console)
             return BuiltContainer(directory: directory, child: child, record: record, cgroup: cgroup)
@@ -87,11 +88,11 @@ struct ContainerRequest {
         }
     }
 
-    private func makeRecord(_ cgroup: ContainerCgroup) throws(RuntimeError) -> ContainerRecord {
+    private func makeRecord(_ cgroup: Cgroup) throws(RuntimeError) -> ContainerRecord {
         ContainerRecord(
             ociVersion: plan.spec.ociVersion, id: id, bundle: bundle, rootfs: plan.rootfs, annotations: plan.spec.annotations, created: Diagnostics.now(),
             ownerUID: getuid(), creator: try attempt { () throws(SystemError) in try ProcessIdentity(of: getpid()) }, initProcess: nil,
-            cgroupPaths: cgroup.saved, ownPIDNamespace: plan.namespaces.creates(.pid),
+            cgroup: cgroup, ownPIDNamespace: plan.namespaces.creates(.pid),
             namespaces: NamespaceKind.allCases.filter { plan.namespaces.separates($0) }.map(\.rawValue))
     }
 
@@ -111,5 +112,5 @@ struct BuiltContainer: ~Copyable {
     let directory: ContainerDirectory
     let child: ChildProcess
     let record: ContainerRecord
-    let cgroup: ContainerCgroup
+    let cgroup: Cgroup
 }

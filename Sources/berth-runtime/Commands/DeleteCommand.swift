@@ -1,4 +1,5 @@
 import BerthDefaults
+import Cgroups
 import Glibc
 import LinuxSystem
 import OCISpec
@@ -20,14 +21,14 @@ enum DeleteCommand {
     private static func delete(_ id: String, force: Bool, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         let directory = try ContainerDirectory.open(root: global.root, id: id, locked: true)
         let record = try directory.record()
-        let cgroup = ContainerCgroup(saved: record.cgroupPaths)
+        let cgroup = record.cgroup
         switch directory.status(record, isFrozen: { cgroup.isFrozen }) {
         case .stopped: break
         case .created: try kill(record)
         case let status where !force: throw .notStopped(id, status.rawValue)
         default:
             try kill(record)
-            if cgroup.isFrozen { try cgroup.setFrozen(false) }
+            if cgroup.isFrozen { try withCgroup { () throws(CgroupError) in try cgroup.thaw() } }
         }
         try destroy(id: id, root: global.root, record: record, diagnostics: global.diagnostics)
         return 0
@@ -38,8 +39,8 @@ enum DeleteCommand {
         guard let identity = record.initProcess, let pidfd = try? Processes.open(identity.pid), identity.isAlive else { return }
         try? Processes.signal(SIGKILL, to: pidfd, name: record.id)
         let raw = pidfd.rawValue
-        let cgroup = ContainerCgroup(saved: record.cgroupPaths)
-        if cgroup.isFrozen { try cgroup.setFrozen(false) }
+        let cgroup = record.cgroup
+        if cgroup.isFrozen { try withCgroup { () throws(CgroupError) in try cgroup.thaw() } }
         if try attempt({ () throws(SystemError) in try Processes.poll([raw], timeoutMilliseconds: 10_000) }).isEmpty { throw .stillRunning }
     }
 
@@ -48,9 +49,11 @@ enum DeleteCommand {
         let directory = try ContainerDirectory.open(root: root, id: id)
         let hooks = (try? directory.spec())?.hooks?.poststop ?? []
         try kill(record)
-        let cgroup = ContainerCgroup(saved: record.cgroupPaths)
-        if !record.ownPIDNamespace { cgroup.killAll(SIGKILL) }
-        try cgroup.remove()
+        let cgroup = record.cgroup
+        try withCgroup { () throws(CgroupError) in
+            if !record.ownPIDNamespace { try cgroup.signal(SIGKILL) }
+            try cgroup.remove()
+        }
         try directory.remove()
         do throws(RuntimeError) { try Hooks.run(hooks, named: "poststop", state: record.state(.stopped)) } catch { diagnostics.warn(error.message) }
     }

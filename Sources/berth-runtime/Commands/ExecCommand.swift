@@ -1,4 +1,5 @@
 import BerthDefaults
+import Cgroups
 import Glibc
 import LinuxSystem
 import OCISpec
@@ -24,7 +25,7 @@ enum ExecCommand {
         guard let id = options.arguments.first else { throw RuntimeError(.invalidArgument, "\"exec\" requires a minimum of 1 argument(s)") }
         let directory = try ContainerDirectory.open(root: global.root, id: id)
         let record = try directory.record()
-        let cgroup = ContainerCgroup(saved: record.cgroupPaths)
+        let cgroup = record.cgroup
         switch directory.status(record, isFrozen: { cgroup.isFrozen }) {
         case .stopped, .creating: throw .execStopped
         case .paused where !options.has("ignore-paused"): throw .execPaused
@@ -36,7 +37,7 @@ enum ExecCommand {
         let seccomp: SeccompFilter?
         if let filter = spec.linux?.seccomp { seccomp = try SeccompFilter(filter) } else { seccomp = nil }
         let launcher = ExecLauncher(
-            record: record, process: process, cgroup: cgroup, spec: spec, seccomp: seccomp, preservedDescriptors: try Descriptors.preserved(options))
+            record: record, process: process, cgroup: try ContainerCgroup.forExec(cgroup, options.list("cgroup")), spec: spec, seccomp: seccomp, preservedDescriptors: try Descriptors.preserved(options))
         return try launch(launcher, options)
     }
 

@@ -1,4 +1,5 @@
 import BerthDefaults
+import Cgroups
 import Glibc
 import LinuxSystem
 
@@ -11,14 +12,12 @@ enum KillCommand {
         let directory = try ContainerDirectory.open(root: global.root, id: options.arguments[0])
         let record = try directory.record()
         let number = try Signals.number(options.arguments.count > 1 ? options.arguments[1] : "SIGTERM")
-        let cgroup = ContainerCgroup(saved: record.cgroupPaths)
+        let cgroup = record.cgroup
         let status = directory.status(record)
         // Without a pid namespace of its own the container may outlive its init.
         if options.has("all") || (number == SIGKILL && !record.ownPIDNamespace) {
-            if status == .stopped && cgroup.pids().isEmpty { throw .notRunning }
-            if number == SIGKILL { try? cgroup.setFrozen(true) }
-            cgroup.killAll(number)
-            if number == SIGKILL { try? cgroup.setFrozen(false) }
+            try withCgroup { () throws(CgroupError) in try cgroup.signal(number) }
+            if status == .stopped && !options.has("all") { throw .notRunning }
             return 0
         }
         guard status.hasInit, let identity = record.initProcess else { throw .notRunning }
@@ -28,7 +27,7 @@ enum KillCommand {
             throw RuntimeError(error, while: "unable to signal init")
         }
         // A frozen process takes the signal when it thaws; version 1 would let even SIGKILL wait for ever.
-        if number == SIGKILL && cgroup.isFrozen { try? cgroup.setFrozen(false) }
+        if number == SIGKILL && cgroup.isFrozen { try? cgroup.thaw() }
         return 0
     }
 }

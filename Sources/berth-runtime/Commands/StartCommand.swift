@@ -1,4 +1,5 @@
 import BerthDefaults
+import Cgroups
 import Glibc
 import LinuxSystem
 import OCISpec
@@ -8,7 +9,7 @@ enum StartCommand {
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         let directory = try ContainerDirectory.open(root: global.root, id: try soleArgument(options, "start"), locked: true)
         let record = try directory.record()
-        let cgroup = ContainerCgroup(saved: record.cgroupPaths)
+        let cgroup = record.cgroup
         switch directory.status(record, isFrozen: { cgroup.isFrozen }) {
         case .created: break
         case .stopped: throw .startStopped

@@ -1,4 +1,5 @@
 import BerthDefaults
+import Cgroups
 import Glibc
 import LinuxSystem
 import OCISpec
@@ -17,7 +18,7 @@ struct ContainerSummary: Encodable {
 
     init(_ directory: borrowing ContainerDirectory) throws(RuntimeError) {
         let record = try directory.record()
-        let cgroup = ContainerCgroup(saved: record.cgroupPaths)
+        let cgroup = record.cgroup
         let status = directory.status(record, isFrozen: { cgroup.isFrozen })
         ociVersion = record.ociVersion
         id = record.id

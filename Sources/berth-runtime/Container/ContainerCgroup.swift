@@ -1,123 +1,133 @@
 import BerthDefaults
 import Cgroups
-import Glibc
 import LinuxSystem
 import OCISpec
 
-/// The container's directories in every cgroup hierarchy of the machine.
-final class ContainerCgroup {
-    /// Controller list as mounted ("cpu,cpuacct", "name=systemd", "" for v2) and directory.
-    struct Place {
-        let controllers: String
-        let directory: String
-    }
-
-    let places: [Place]
-
-    private init(_ places: [Place]) { self.places = places }
-
-    /// Saved paths of an existing container.
-    convenience init(saved: [String: String]) {
-        self.init(saved.sorted { $0.key < $1.key }.map { Place(controllers: $0.key, directory: $0.value) })
-    }
-
-    var saved: [String: String] { Dictionary(uniqueKeysWithValues: places.map { ($0.controllers, $0.directory) }) }
-
-    /// Only v2 has anything to offer on this machine.
-    var isUnified: Bool { places.count == 1 && places[0].controllers.isEmpty }
-
-    /// Where the container's cgroups will be. `path` absolute counts from the root of each hierarchy, relative or nil from the runtime's own cgroup.
-    static func plan(path: String?, id: String) throws(RuntimeError) -> ContainerCgroup {
-        let own = try attempt { () throws(SystemError) in try Files.readText("/proc/self/cgroup") }
-        let mounts = try attempt { () throws(SystemError) in try Files.readText("/proc/self/mountinfo") }
-        var ownPaths: [String: String] = [:]
-        for line in own.split(separator: "\n") {
-            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            if fields.count == 3 { ownPaths[String(fields[1])] = String(fields[2]) }
+extension RuntimeError {
+    init(_ error: CgroupError) {
+        switch error {
+        case .kernel(let failure): self.init(failure)
+        case .invalid(let message): self.init(.invalidArgument, message)
         }
-        var places: [Place] = []
-        for line in mounts.split(separator: "\n") where line.contains(" - cgroup") {
-            let fields = line.split(separator: " ")
-            guard let dash = fields.firstIndex(of: "-"), dash + 3 < fields.count else { continue }
-            let unified = fields[dash + 1] == "cgroup2"
-            let options = fields[dash + 3].split(separator: ",").map(String.init)
-            guard let key = ownPaths.keys.first(where: { unified ? $0.isEmpty : (!$0.isEmpty && $0.split(separator: ",").allSatisfy { options.contains(String($0)) }) })
-            else { continue }
-            let inner = path.flatMap { $0.isEmpty ? nil : $0 } ?? id
-            let below = RootedPath.cleaned(inner.hasPrefix("/") ? inner : "\(ownPaths[key] ?? "/")/\(inner)")
-            let place = Place(controllers: key, directory: String(fields[4]) + below)
-            if !places.contains(where: { $0.controllers == key }) { places.append(place) }
-        }
-        return ContainerCgroup(places)
     }
+}
 
-    func create() throws(RuntimeError) {
-        for place in places { try attempt { () throws(SystemError) in try Files.makeDirectories(place.directory) } }
-    }
+/// Runs `body` with its cgroup errors as runtime errors.
+func withCgroup<Result: ~Copyable>(_ body: () throws(CgroupError) -> Result) throws(RuntimeError) -> Result {
+    do throws(CgroupError) { return try body() } catch { throw RuntimeError(error) }
+}
 
-    /// `tasks` of each v1 directory, open for writing: a process that writes 0 there joins without the kernel's global lock on all threads. The caller owns
-    /// them.
-    func openTasks() throws(RuntimeError) -> [CInt] {
-        var files: [CInt] = []
-        for place in places {
-            let name = place.controllers.isEmpty ? "cgroup.procs" : "tasks"
-            let file = try attempt { () throws(SystemError) in try Files.open("\(place.directory)/\(name)", O_WRONLY) }
-            files.append((consume file).release())
-        }
-        return files
-    }
-
-    func add(_ pid: pid_t) throws(RuntimeError) {
-        for place in places { try attempt { () throws(SystemError) in try Files.write("\(pid)", toExisting: "\(place.directory)/cgroup.procs") } }
-    }
-
-    func pids() -> [pid_t] {
-        var found: Set<pid_t> = []
-        for place in places { Self.collect(place.directory, &found); if !found.isEmpty { break } }
-        return found.sorted()
-    }
-
-    private static func collect(_ directory: String, _ found: inout Set<pid_t>) {
-        guard let text = try? Files.readText("\(directory)/cgroup.procs") else { return }
-        for line in text.split(separator: "\n") { if let pid = pid_t(line) { found.insert(pid) } }
-        for name in (try? Files.entries(of: directory)) ?? [] where (try? Files.status("\(directory)/\(name)"))?.isDirectory == true {
-            collect("\(directory)/\(name)", &found)
+/// Choosing and dividing a container's cgroup.
+enum ContainerCgroup {
+    /// Where the container's cgroup will be. Without a path it is the container's id beside or below the runtime's own.
+    static func plan(path: String?, id: String) throws(RuntimeError) -> Cgroup {
+        try withCgroup { () throws(CgroupError) in
+            try Cgroup(layout: try CgroupLayout.current(), path: path.flatMap { $0.isEmpty ? nil : $0 } ?? id)
         }
     }
 
-    private var freezer: Place? { places.first { $0.controllers.split(separator: ",").contains("freezer") } ?? places.first { $0.controllers.isEmpty } }
-
-    var isFrozen: Bool {
-        guard let freezer else { return false }
-        if freezer.controllers.isEmpty { return (try? Files.readText("\(freezer.directory)/cgroup.freeze"))?.hasPrefix("1") == true }
-        return (try? Files.readText("\(freezer.directory)/freezer.state"))?.hasPrefix("THAWED") == false
+    /// The part of version 2, which the init is born in, and that of version 1, which it enters: they are made before and after the clone.
+    static func divide(_ cgroup: Cgroup) -> (beforeClone: Cgroup?, afterClone: Cgroup?) {
+        (cgroup.v2.map { Cgroup(v1: [], v2: $0) }, cgroup.v1.isEmpty ? nil : Cgroup(v1: cgroup.v1, v2: nil))
     }
 
-    func setFrozen(_ frozen: Bool) throws(RuntimeError) {
-        guard let freezer else { throw RuntimeError(.unimplemented, "no freezer cgroup") }
-        try attempt { () throws(SystemError) in
-            if freezer.controllers.isEmpty { return try Files.write(frozen ? "1" : "0", toExisting: "\(freezer.directory)/cgroup.freeze") }
-            try Files.write(frozen ? "FROZEN" : "THAWED", toExisting: "\(freezer.directory)/freezer.state")
+    /// The directory of version 2 for clone3, owned by the caller.
+    static func openForClone(_ cgroup: Cgroup) throws(RuntimeError) -> CInt? {
+        try withCgroup { () throws(CgroupError) in
+            guard let directory = try cgroup.openForClone() else { return nil }
+            return directory.release()
         }
     }
 
-    func killAll(_ signal: CInt) {
-        for pid in pids() { try? Processes.kill(pid, signal) }
-    }
-
-    func remove() throws(RuntimeError) {
-        for place in places { try Self.removeTree(place.directory) }
-    }
-
-    private static func removeTree(_ directory: String) throws(RuntimeError) {
-        for attempt in 0..<50 {
-            if rmdir(directory) == 0 || errno == ENOENT { return }
-            for name in (try? Files.entries(of: directory)) ?? [] where (try? Files.status("\(directory)/\(name)"))?.isDirectory == true {
-                try removeTree("\(directory)/\(name)")
+    /// Which cgroup an exec'd process enters: the container's, or below it what `--cgroup [CONTROLLER[,…]:]PATH` says.
+    static func forExec(_ cgroup: Cgroup, _ arguments: [String]) throws(RuntimeError) -> Cgroup {
+        var v1 = cgroup.v1
+        for argument in arguments {
+            let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2 else {
+                guard arguments.count == 1 else { throw RuntimeError(.invalidArgument, "invalid --cgroup argument: \(argument) (missing <controller>: prefix)") }
+                return try withCgroup { () throws(CgroupError) in try cgroup.child(argument) }
             }
-            if rmdir(directory) == 0 || errno == ENOENT { return }
-            usleep(useconds_t(min(1 << attempt, 20) * 500))
+            let child = try withCgroup { () throws(CgroupError) in try cgroup.child(String(parts[1])) }
+            for name in parts[0].split(separator: ",", omittingEmptySubsequences: false) {
+                if name.isEmpty { throw RuntimeError(.invalidArgument, "invalid --cgroup argument: \(argument) (empty <controller> prefix)") }
+                guard let position = v1.firstIndex(where: { $0.controllers.contains(String(name)) || $0.controllers.contains("name=\(name)") }) else {
+                    throw RuntimeError(.invalidArgument, "invalid --cgroup argument: \(argument) (unknown controller \(name))")
+                }
+                v1[position] = child.v1[position]
+            }
         }
-        throw RuntimeError(.failedPrecondition, "unable to remove container's cgroup: \(directory): Device or resource busy")
+        return Cgroup(v1: v1, v2: cgroup.v2)
+    }
+}
+
+extension CgroupLimits {
+    /// The spec's resources. Devices: the config's rules, then those every container needs; none at all where they cannot be set.
+    init(_ resources: RuntimeSpec.Linux.Resources?, canSetDevices: Bool) throws(RuntimeError) {
+        self.init()
+        let resources = resources ?? RuntimeSpec.Linux.Resources()
+        if canSetDevices { devices = try resources.devices.enumerated().map(Self.rule) + DeviceRule.defaults }
+        if let memory = resources.memory { self.memory = Self.memory(memory) }
+        if let cpu = resources.cpu { self.cpu = Self.cpu(cpu) }
+        pids = resources.pids?.limit
+        if let io = resources.blockIO { blockIO = Self.blockIO(io) }
+        hugepages = resources.hugepageLimits.map { Hugepages(pageSize: $0.pageSize, limit: $0.limit) }
+        networkClass = resources.network?.classID
+        for entry in resources.network?.priorities ?? [] { networkPriorities[entry.name] = entry.priority }
+        rdma = resources.rdma.mapValues { Rdma(handles: $0.hcaHandles, objects: $0.hcaObjects) }
+        unified = resources.unified
+    }
+
+    private static func rule(_ index: Int, _ rule: RuntimeSpec.Linux.Resources.DeviceRule) throws(RuntimeError) -> DeviceRule {
+        func refused(_ problem: String) -> RuntimeError { RuntimeError(.invalidArgument, "linux.resources.devices[\(index)]: \(problem)") }
+        let kind: DeviceRule.Kind
+        switch rule.type ?? "a" {
+        case "a", "": kind = .all
+        case "c", "u": kind = .character
+        case "b": kind = .block
+        case let other: throw refused("invalid device type \"\(other)\"")
+        }
+        var access: DeviceRule.Access = rule.access.map { $0.isEmpty } ?? true ? .all : []
+        for letter in rule.access ?? "" {
+            switch letter {
+            case "r": access.insert(.read)
+            case "w": access.insert(.write)
+            case "m": access.insert(.mknod)
+            default: throw refused("invalid access \"\(rule.access ?? "")\"")
+            }
+        }
+        func number(_ value: Int64?) throws(RuntimeError) -> UInt32? {
+            guard let value, value != -1 else { return nil }
+            guard let small = UInt32(exactly: value) else { throw refused("device number \(value) is out of range") }
+            return small
+        }
+        return DeviceRule(allow: rule.allow, kind: kind, major: try number(rule.major), minor: try number(rule.minor), access: access)
+    }
+
+    private static func memory(_ source: RuntimeSpec.Linux.Resources.Memory) -> Memory {
+        var memory = Memory()
+        (memory.limit, memory.swap, memory.reservation, memory.kernelTCP) = (source.limit, source.swap, source.reservation, source.kernelTCP)
+        (memory.swappiness, memory.disableOOMKiller, memory.checkBeforeUpdate) = (source.swappiness, source.disableOOMKiller, source.checkBeforeUpdate ?? false)
+        return memory
+    }
+
+    private static func cpu(_ source: RuntimeSpec.Linux.Resources.CPU) -> CPU {
+        var cpu = CPU()
+        (cpu.shares, cpu.quota, cpu.period, cpu.burst) = (source.shares, source.quota, source.period, source.burst)
+        (cpu.realtimeRuntime, cpu.realtimePeriod, cpu.idle) = (source.realtimeRuntime, source.realtimePeriod, source.idle)
+        (cpu.cpus, cpu.mems) = (source.cpus.flatMap { $0.isEmpty ? nil : $0 }, source.mems.flatMap { $0.isEmpty ? nil : $0 })
+        return cpu
+    }
+
+    private static func blockIO(_ source: RuntimeSpec.Linux.Resources.BlockIO) -> BlockIO {
+        func rates(_ devices: [RuntimeSpec.Linux.Resources.ThrottleDevice]) -> [DeviceRate] {
+            devices.map { DeviceRate(major: $0.major, minor: $0.minor, rate: $0.rate) }
+        }
+        var io = BlockIO()
+        (io.weight, io.leafWeight) = (source.weight, source.leafWeight)
+        io.deviceWeights = source.weightDevice.map { DeviceWeight(major: $0.major, minor: $0.minor, weight: $0.weight, leafWeight: $0.leafWeight) }
+        (io.readBytes, io.writeBytes) = (rates(source.throttleReadBpsDevice), rates(source.throttleWriteBpsDevice))
+        (io.readOperations, io.writeOperations) = (rates(source.throttleReadIOPSDevice), rates(source.throttleWriteIOPSDevice))
+        return io
     }
 }

@@ -1,3 +1,4 @@
+import Cgroups
 import LinuxSystem
 import OCISpec
 
@@ -37,8 +38,7 @@ struct ContainerRecord: Codable {
     var creator: ProcessIdentity
     /// Named so because `init` is Swift's.
     var initProcess: ProcessIdentity?
-    /// Directory by controller ("" for v2), absolute.
-    var cgroupPaths: [String: String]
+    var cgroup: Cgroup
     /// Whether the pid namespace ends with the init. If not, `delete` kills what is left in the cgroup.
     var ownPIDNamespace: Bool
 

@@ -1,4 +1,5 @@
 import BerthDefaults
+import Cgroups
 import Glibc
 import LinuxSystem
 import OCISpec
@@ -8,8 +9,8 @@ import OCISpec
 /// The init is a copy of this process and works at the same time: what both do takes as long as the slower of the two.
 struct ContainerLauncher {
     let plan: LaunchPlan
-    let cgroup: ContainerCgroup
-    let limits: RuntimeSpec.Linux.Resources?
+    let cgroup: Cgroup
+    let limits: CgroupLimits
     let seccomp: SeccompFilter?
     let preservedDescriptors: Int
     /// Wait for `start` at exec.fifo, or run at once.
@@ -22,10 +23,11 @@ struct ContainerLauncher {
         let pair = try attempt { () throws(SystemError) in try DescriptorPassing.pair() }
         let channel = SyncChannel(pair.takeParent())
         let hostMounts = try prepareMounts()
-        let early = cgroup.isUnified
-        if early {
+        let parts = ContainerCgroup.divide(cgroup)
+        if let early = parts.beforeClone {
+            // What a killed runtime leaves must be found again.
             try directory.write(record)
-            try cgroup.create()
+            try create(early, isWhole: parts.afterClone == nil)
         }
         let child = try clone(SyncChannel(pair.takeChild()), fifo: fifo, console: console, mounts: hostMounts, record: record, parent: channel)
         for fd in hostMounts.values { close(fd) }
@@ -33,7 +35,7 @@ struct ContainerLauncher {
         do throws(RuntimeError) {
             record.initProcess = try attempt { () throws(SystemError) in try ProcessIdentity(of: child.pid) }
             try directory.write(record)
-            try supply(child.pid, channel, createCgroup: !early)
+            try supply(child.pid, channel, parts.afterClone)
             try follow(child, channel, record)
         } catch {
             throw cleanedUp(child, error)
@@ -76,7 +78,9 @@ struct ContainerLauncher {
         if !intermediate {
             try PIDNamespace.enterForChildren(plan.namespaces)
             defer { PIDNamespace.leave(plan.namespaces) }
-            let child = try attempt { () throws(SystemError) in try Processes.clone(namespaces: plan.namespaces.atClone, subject: "init") { stage.run() } }
+            let bornIn = try ContainerCgroup.openForClone(cgroup)
+            defer { if let bornIn { close(bornIn) } }
+            let child = try attempt { () throws(SystemError) in try Processes.clone(namespaces: plan.namespaces.atClone, cgroup: bornIn, subject: "init") { stage.run() } }
             if plan.namespaces.creates(.user) {
                 try NamespaceJoining.writeMaps(of: child.pid, plan.linux)
                 try attempt { () throws(SystemError) in try parent.send(.go) }
@@ -112,16 +116,26 @@ struct ContainerLauncher {
 
     private var mounter: CgroupMounter {
         CgroupMounter(
-            hierarchies: cgroup.places.filter { !$0.controllers.isEmpty }.map {
-                CgroupMounter.Hierarchy(name: $0.controllers.hasPrefix("name=") ? String($0.controllers.dropFirst(5)) : $0.controllers, directory: $0.directory)
-            }, unifiedDirectory: cgroup.isUnified ? cgroup.places[0].directory : nil, ownNamespace: plan.namespaces.separates(.cgroup))
+            hierarchies: cgroup.v1.map { CgroupMounter.Hierarchy(name: String($0.mountPoint[$0.mountPoint.index(after: $0.mountPoint.lastIndex(of: "/")!)...]), directory: $0.path) },
+            unifiedDirectory: cgroup.v1.isEmpty ? cgroup.v2?.path : nil)
+    }
+
+    /// Makes directories. The limits come with the last part, before any process is in them.
+    private func create(_ part: Cgroup, isWhole: Bool) throws(RuntimeError) {
+        try withCgroup { () throws(CgroupError) in
+            let creation = try part.create()
+            if !creation.isNew, let pids = try? part.ownProcesses(), !pids.isEmpty {
+                throw CgroupError.invalid("container's cgroup is not empty: \(pids.count) process(es) found")
+            }
+            if isWhole { try cgroup.apply(limits, isNew: creation.isNew) }
+        }
     }
 
     /// What the init needs from outside while it mounts.
-    private func supply(_ pid: pid_t, _ channel: borrowing SyncChannel, createCgroup: Bool) throws(RuntimeError) {
-        if createCgroup { try cgroup.create() }
+    private func supply(_ pid: pid_t, _ channel: borrowing SyncChannel, _ late: Cgroup?) throws(RuntimeError) {
+        if let late { try create(late, isWhole: true) }
         try OutsideAttributes.apply(plan.process, to: pid, inUserNamespace: plan.namespaces.hasUserNamespace)
-        let tasks = try cgroup.openTasks()
+        let tasks = try withCgroup { () throws(CgroupError) in try cgroup.openForEntering(isInV2: !plan.namespaces.needsIntermediate && cgroup.v2 != nil) }
         defer { for fd in tasks { close(fd) } }
         do throws(SystemError) { try channel.send(.cgroup, descriptors: tasks) } catch {
             // The init has failed already; its message is waiting.
@@ -153,8 +167,7 @@ struct ContainerLauncher {
     private func cleanedUp(_ child: borrowing ChildProcess, _ error: RuntimeError) -> RuntimeError {
         try? Processes.signal(SIGKILL, to: child.pidfd, name: "init")
         _ = try? Processes.wait(for: child.pid)
-        cgroup.killAll(SIGKILL)
-        do throws(RuntimeError) { try cgroup.remove() } catch let second { return RuntimeError(error.code, "\(error.message); \(second.message)") }
+        do throws(CgroupError) { try cgroup.remove() } catch let second { return RuntimeError(error.code, "\(error.message); \(second)") }
         return error
     }
 }

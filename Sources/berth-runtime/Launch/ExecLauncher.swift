@@ -1,4 +1,5 @@
 import BerthDefaults
+import Cgroups
 import Glibc
 import LinuxSystem
 import OCISpec
@@ -10,7 +11,7 @@ import OCISpec
 struct ExecLauncher {
     let record: ContainerRecord
     let process: ProcessPlan
-    let cgroup: ContainerCgroup
+    let cgroup: Cgroup
     let spec: RuntimeSpec
     let seccomp: SeccompFilter?
     let preservedDescriptors: Int
@@ -19,12 +20,14 @@ struct ExecLauncher {
         guard let initProcess = record.initProcess else { throw .notRunning }
         let target = try openInit(initProcess)
         let kinds = try namespacesToEnter(initProcess.pid)
+        let throughStage = kinds.contains(.user) && !ProcessAttributes.isRoot()
         let pair = try attempt { () throws(SystemError) in try DescriptorPassing.pair() }
         let channel = SyncChannel(pair.takeParent())
         let childEnd = SyncChannel(pair.takeChild())
-        let tasks = try cgroup.openTasks()
+        let bornIn = throughStage ? nil : try ContainerCgroup.openForClone(cgroup)
+        defer { if let bornIn { close(bornIn) } }
+        let tasks = try withCgroup { () throws(CgroupError) in try cgroup.openForEntering(isInV2: bornIn != nil) }
         defer { for fd in tasks { close(fd) } }
-        let throughStage = kinds.contains(.user) && !ProcessAttributes.isRoot()
         let outer = throughStage ? [] : kinds.filter { $0 == .pid }
         try attempt { () throws(SystemError) in try Namespaces.enter(outer, of: target, name: record.id) }
         let child: ChildProcess
@@ -32,7 +35,7 @@ struct ExecLauncher {
             child = try cloneThroughStage(target, kinds, childEnd, channel, tasks, console)
         } else {
             child = try attempt { () throws(SystemError) in
-                try Processes.clone(subject: "exec") { run(target, kinds.filter { $0 != .pid }, childEnd, tasks, console, entered: false) }
+                try Processes.clone(cgroup: bornIn, subject: "exec") { run(target, kinds.filter { $0 != .pid }, childEnd, tasks, console, entered: false) }
             }
         }
         _ = consume childEnd

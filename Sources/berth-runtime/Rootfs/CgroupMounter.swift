@@ -17,7 +17,6 @@ struct CgroupMounter {
     let hierarchies: [Hierarchy]
     /// The container's directory in version 2 on a host that has no controllers elsewhere.
     let unifiedDirectory: String?
-    let ownNamespace: Bool
 
     func mount(_ planned: PlannedMount, in builder: borrowing RootfsBuilder) throws(SystemError) {
         let target = try builder.root.makeDirectories(planned.destination)
