@@ -54,7 +54,7 @@ let package = Package(
         // Programs
         .executableTarget(
             name: "berth",
-            dependencies: ["DockerAPI", "BerthDefaults", "LinuxSystem"],
+            dependencies: ["DockerAPI", "OCILayer", "BerthDefaults", "LinuxSystem"],
             swiftSettings: strict, linkerSettings: selfContained),
         .executableTarget(
             name: "berthd",
@@ -81,7 +81,7 @@ let package = Package(
             swiftSettings: strict, linkerSettings: selfContained),
         .executableTarget(
             name: "berth-shim",
-            dependencies: ["TaskAPI", "JSONCodec", "OCISpec", "BerthDefaults", "LinuxSystem", "Cgroups"],
+            dependencies: ["TaskAPI", "JSONCodec", "OCISpec", "BerthDefaults", "LinuxSystem", "Cgroups", "CProtobufC"],
             swiftSettings: strict, linkerSettings: staticProgram),
         .executableTarget(
             name: "berth-runtime",

@@ -1,3 +1,4 @@
+import Cgroups
 import Glibc
 import LinuxSystem
 import TaskAPI
@@ -82,14 +83,14 @@ extension ContainerTask {
     // MARK: Pids, Stats
 
     func pids() -> PidsResponse {
-        var list = cgroup?.processes() ?? []
+        var list = (try? cgroup?.processes()) ?? []
         if list.isEmpty && process.pid > 0 && !initHasEnded { list = [process.pid] }
         return PidsResponse(processes: list.map { pid in (UInt32(pid), execs.values.first { $0.pid == pid }?.execID) })
     }
 
     func stats() throws(TTRPCStatus) -> StatsResponse {
-        guard cgroup != nil else { throw .notFound("cgroup does not exist") }
-        throw .unimplemented("stats")
+        guard let cgroup, cgroup.exists else { throw .notFound("cgroup does not exist") }
+        return StatsResponse(stats: CgroupMetrics.message(cgroup.statistics(), isUnified: cgroup.v1.isEmpty))
     }
 
     // MARK: ResizePty, CloseIO

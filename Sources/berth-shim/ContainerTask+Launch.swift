@@ -63,7 +63,7 @@ extension ContainerTask {
     }
 
     private func learnAboutInit() {
-        cgroup = ContainerCgroup(of: process.pid)
+        cgroup = ContainerCgroup.find(of: process.pid)
         if let cgroup { oom = OOMWatcher(loop: environment.loop, cgroup: cgroup) { [unowned self] in publish(.outOfMemory(container: id)) } }
         // The last number of NSpid is the one in the innermost pid namespace.
         let status = (try? Files.readText("/proc/\(process.pid)/status")) ?? ""

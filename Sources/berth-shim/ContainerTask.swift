@@ -1,3 +1,4 @@
+import Cgroups
 import Glibc
 import LinuxSystem
 import TaskAPI
@@ -22,7 +23,7 @@ final class ContainerTask {
     let runtime: RuntimeInvocation
     let process: ManagedProcess
     var execs: [String: ManagedProcess] = [:]
-    var cgroup: ContainerCgroup?
+    var cgroup: Cgroup?
     var oom: OOMWatcher?
     var isPaused = false
     var isPausing = false

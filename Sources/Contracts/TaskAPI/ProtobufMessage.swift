@@ -1,4 +1,4 @@
-import CProtobufC
+package import CProtobufC
 import Glibc
 
 /// Bytes that are not the message they should be.
@@ -79,18 +79,20 @@ struct Unpacked<M>: ~Copyable {
 }
 
 /// Builds messages to be packed and owns every string and message inside them until it goes.
-final class MessageArena {
+package final class MessageArena {
     private var blocks: [UnsafeMutableRawPointer] = []
 
+    package init() {}
+
     /// A message with its default values, set up by the generated `…__init`.
-    func make<M>(_ initialize: (UnsafeMutablePointer<M>?) -> Void) -> UnsafeMutablePointer<M> {
+    package func make<M>(_ initialize: (UnsafeMutablePointer<M>?) -> Void) -> UnsafeMutablePointer<M> {
         let pointer = UnsafeMutablePointer<M>.allocate(capacity: 1)
         initialize(pointer)
         blocks.append(pointer)
         return pointer
     }
 
-    func string(_ text: String) -> UnsafeMutablePointer<CChar> {
+    package func string(_ text: String) -> UnsafeMutablePointer<CChar> {
         var text = text
         return text.withUTF8 { utf8 in
             let copy = UnsafeMutablePointer<CChar>.allocate(capacity: utf8.count + 1)
@@ -101,7 +103,7 @@ final class MessageArena {
         }
     }
 
-    func bytes(_ bytes: [UInt8]) -> ProtobufCBinaryData {
+    package func bytes(_ bytes: [UInt8]) -> ProtobufCBinaryData {
         guard !bytes.isEmpty else { return ProtobufCBinaryData(len: 0, data: nil) }
         let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: bytes.count)
         copy.initialize(from: bytes, count: bytes.count)
@@ -109,7 +111,7 @@ final class MessageArena {
         return ProtobufCBinaryData(len: bytes.count, data: copy)
     }
 
-    func list<M>(_ pointers: [UnsafeMutablePointer<M>]) -> UnsafeMutablePointer<UnsafeMutablePointer<M>?>? {
+    package func list<M>(_ pointers: [UnsafeMutablePointer<M>]) -> UnsafeMutablePointer<UnsafeMutablePointer<M>?>? {
         guard !pointers.isEmpty else { return nil }
         let array = UnsafeMutablePointer<UnsafeMutablePointer<M>?>.allocate(capacity: pointers.count)
         for (index, pointer) in pointers.enumerated() { array[index] = pointer }
@@ -117,7 +119,7 @@ final class MessageArena {
         return array
     }
 
-    func numbers(_ values: [UInt64]) -> UnsafeMutablePointer<UInt64>? {
+    package func numbers(_ values: [UInt64]) -> UnsafeMutablePointer<UInt64>? {
         guard !values.isEmpty else { return nil }
         let array = UnsafeMutablePointer<UInt64>.allocate(capacity: values.count)
         array.initialize(from: values, count: values.count)
@@ -125,16 +127,16 @@ final class MessageArena {
         return array
     }
 
-    func strings(_ texts: [String]) -> UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? { list(texts.map(string)) }
+    package func strings(_ texts: [String]) -> UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? { list(texts.map(string)) }
 
-    func any(_ value: AnyMessage) -> UnsafeMutablePointer<Google__Protobuf__Any> {
+    package func any(_ value: AnyMessage) -> UnsafeMutablePointer<Google__Protobuf__Any> {
         let message = make(google__protobuf__any__init)
         message.pointee.type_url = string(value.typeURL)
         message.pointee.value = bytes(value.value)
         return message
     }
 
-    func timestamp(_ value: Timestamp?) -> UnsafeMutablePointer<Google__Protobuf__Timestamp>? {
+    package func timestamp(_ value: Timestamp?) -> UnsafeMutablePointer<Google__Protobuf__Timestamp>? {
         guard let value else { return nil }
         let message = make(google__protobuf__timestamp__init)
         message.pointee.seconds = value.seconds
@@ -143,7 +145,7 @@ final class MessageArena {
     }
 
     /// The message on the wire. `M` is a generated type, which starts with its ProtobufCMessage.
-    func pack<M>(_ message: UnsafeMutablePointer<M>) -> [UInt8] {
+    package func pack<M>(_ message: UnsafeMutablePointer<M>) -> [UInt8] {
         message.withMemoryRebound(to: ProtobufCMessage.self, capacity: 1) { base in
             let size = protobuf_c_message_get_packed_size(base)
             return [UInt8](unsafeUninitializedCapacity: size) { buffer, count in

@@ -17,6 +17,12 @@ package struct Cgroup: Codable, Sendable, Equatable {
         package var path: String
         /// Where the hierarchy is mounted: the directories between belong to nobody in particular and are not removed.
         package var mountPoint: String
+
+        package init(controllers: [String], path: String, mountPoint: String) {
+            self.controllers = controllers
+            self.path = path
+            self.mountPoint = mountPoint
+        }
     }
 
     package let v1: [Directory]
