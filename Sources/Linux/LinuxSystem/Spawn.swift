@@ -41,6 +41,13 @@ package struct SpawnRequest {
             posix_spawn_file_actions_adddup2(&actions, firstFree + CInt(index), pair.0)
             posix_spawn_file_actions_addclose(&actions, firstFree + CInt(index))
         }
+        // Not left to close-on-exec: other libraries open descriptors without it (SwiftNIO's sockets, for one), and a shim that inherited our
+        // listening socket would keep it alive after us.
+        let lastWanted = max(2, descriptors.map(\.0).max() ?? 2)
+        for number in 3..<max(4, lastWanted) where number <= lastWanted && !descriptors.contains(where: { $0.0 == number }) {
+            posix_spawn_file_actions_addclose(&actions, number)
+        }
+        _ = berth_spawn_close_from(&actions, lastWanted + 1)
         if let workingDirectory { posix_spawn_file_actions_addchdir_np(&actions, workingDirectory) }
         var none = sigset_t(), all = sigset_t()
         sigemptyset(&none)

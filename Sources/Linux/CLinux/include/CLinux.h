@@ -38,6 +38,7 @@
 
 #include "CgroupCalls.h"
 #include "LayerCalls.h"
+#include "SpawnCalls.h"
 #include "SeccompCalls.h"
 
 static inline int berth_openat2(int dir, const char *path, struct open_how *how) { return (int)syscall(SYS_openat2, dir, path, how, sizeof *how); }
