@@ -125,6 +125,8 @@ let package = Package(
         // Tests
         tests("OCISpecTests", "Unit", ["OCISpec", "JSONCodec"]),
         tests("JSONCodecTests", "Unit", ["JSONCodec", "OCISpec"]),
+        tests("CgroupsTests", "Unit", ["Cgroups"]),
+        tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
         tests("NetlinkTests", "Unit", ["Netlink", "LinuxSystem"]),
     ]
 )
