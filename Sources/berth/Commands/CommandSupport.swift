@@ -16,18 +16,17 @@ extension Invocation {
     /// The same, with the requests on their way at the same time; the results are shown in the order of the arguments.
     func inParallel(_ names: [String], onFailure: (EngineFailure) -> Bool = { _ in false }, _ request: (String) -> (method: String, path: String, query: [(String, String)])) throws {
         let engine = try self.engine
-        _ = try engine.version()
         var failures: [String] = []
         // As many as Docker's client sends at a time
         for start in stride(from: 0, to: names.count, by: 50) {
             let batch = names[start..<min(start + 50, names.count)]
-            let pending = try batch.map { name -> PendingReply in
+            let pending = batch.map { name -> Result<PendingReply, any Error> in
                 let wanted = request(name)
-                return try engine.send(wanted.method, wanted.path, query: wanted.query)
+                return Result { try engine.send(wanted.method, wanted.path, query: wanted.query) }
             }
             for (name, reply) in zip(batch, pending) {
                 do {
-                    _ = try engine.check(reply.response()).readAll()
+                    _ = try engine.check(reply.get().response()).readAll()
                     print(name)
                 } catch {
                     if let failure = error as? EngineFailure, onFailure(failure) { continue }
@@ -91,14 +90,17 @@ extension Flag {
 /// Points in time on the command line: RFC 3339 in any precision, seconds since 1970, or a duration before now.
 enum TimeArgument {
     /// As the API takes it, in seconds with a fraction.
-    static func parse(_ text: String) -> String {
+    /// - Throws: `InvalidValue`.
+    static func parse(_ text: String) throws -> String {
         if text.isEmpty { return "" }
         let now = Timestamp.now()
-        if let duration = try? Durations.parse(text) {
+        if let duration = try? Durations.parse(text), text != "0" {
             let total = now.seconds * 1_000_000_000 + now.nanoseconds - duration
-            return format(Timestamp(seconds: total / 1_000_000_000, nanoseconds: total % 1_000_000_000))
+            return String(total / 1_000_000_000)
         }
-        return parseDate(text).map(format) ?? text
+        if let time = parseDate(text) { return format(time) }
+        guard Double(text) != nil else { throw InvalidValue("failed to parse value as time or duration: \(goQuoted(text))") }
+        return text
     }
 
     private static func format(_ time: Timestamp) -> String {

@@ -51,8 +51,8 @@ enum ContainerState {
     }
 
     private static func stopQuery(_ call: Invocation) throws -> [(String, String)] {
+        if call.changed("time") { call.print("Flag --time has been deprecated, use --timeout instead") }
         if call.changed("time"), call.changed("timeout") { throw CommandFailure("conflicting options: cannot specify both --timeout and --time") }
-        if call.changed("time") { call.client.err("Flag --time has been deprecated, use --timeout instead\n") }
         var query: [(String, String)] = []
         if call.changed("time") || call.changed("timeout") { query.append(("t", String(call.int(call.changed("time") ? "time" : "timeout")))) }
         if !call.string("signal").isEmpty { query.append(("signal", call.string("signal"))) }

@@ -16,7 +16,11 @@ enum EventsCommand {
             }
         }
         var query = call.filters()
-        for key in ["since", "until"] where !call.string(key).isEmpty { query.append((key, TimeArgument.parse(call.string(key)))) }
+        for key in ["since", "until"] where !call.string(key).isEmpty {
+            do { query.append((key, try TimeArgument.parse(call.string(key)))) } catch let error as InvalidValue {
+                throw CommandFailure("invalid value for \(goQuoted(key)): \(error.reason)")
+            }
+        }
         let response = try call.engine.open("GET", "/events", query: query)
         var stream = JSONStream()
         while case let bytes = try response.read(), !bytes.isEmpty {

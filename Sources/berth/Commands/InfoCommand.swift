@@ -23,16 +23,57 @@ enum InfoCommand {
             }
         } else {
             if let failure = failure as? EngineFailure { call.printError(failure.message) }
-            var members = (info ?? .null).objectValue ?? JSONObject()
+            var members = InfoCommand.empty
+            for member in (info ?? .null).objectValue?.members ?? [] { members[member.key] = member.value }
             members["ClientInfo"] = .object(clientInfo)
+            for (name, other) in [("CpuCfsPeriod", "CPUCfsPeriod"), ("CpuCfsQuota", "CPUCfsQuota"), ("HttpProxy", "HTTPProxy"), ("HttpsProxy", "HTTPSProxy")]
+            where format.contains(".\(other)") { members[other] = members[name] }
             let template: Template
             do { template = try Template(format == "json" ? "{{json .}}" : format) } catch let error as TemplateError {
                 throw CommandFailure("template parsing error: \(error.message)", status: 64)
             }
-            do { call.print(try template.render(.json(.object(members)))) } catch let error as TemplateError { throw CommandFailure(error.message) }
+            let row = TemplateRow(
+                typeName: "system.dockerInfo", fields: members.members.map { member in (member.key, { member.value }) }, label: nil, sortsFields: false)
+            do { call.print(try template.render(.row(row))) } catch let error as TemplateError {
+                call.print("")
+                throw CommandFailure(error.message)
+            }
         }
         if let failure, !(failure is EngineFailure) { throw failure }
     }
+
+    /// The members a template may ask for when there is no engine, or an older one.
+    private static let empty: JSONObject = {
+        var object = JSONObject()
+        for key in ["ID"] { object[key] = "" }
+        for key in ["Containers", "ContainersRunning", "ContainersPaused", "ContainersStopped", "Images"] { object[key] = 0 }
+        object["Driver"] = ""
+        object["DriverStatus"] = .null
+        object["Plugins"] = ["Volume": .null, "Network": .null, "Authorization": .null, "Log": .null]
+        for key in ["MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares", "CPUSet", "PidsLimit", "IPv4Forwarding", "Debug"] { object[key] = false }
+        object["NFd"] = 0
+        object["OomKillDisable"] = false
+        object["NGoroutines"] = 0
+        for key in ["SystemTime", "LoggingDriver", "CgroupDriver"] { object[key] = "" }
+        object["NEventsListener"] = 0
+        for key in ["KernelVersion", "OperatingSystem", "OSVersion", "OSType", "Architecture", "IndexServerAddress"] { object[key] = "" }
+        object["RegistryConfig"] = .null
+        object["NCPU"] = 0
+        object["MemTotal"] = 0
+        object["GenericResources"] = .null
+        for key in ["DockerRootDir", "HttpProxy", "HttpsProxy", "NoProxy", "Name"] { object[key] = "" }
+        object["Labels"] = .null
+        object["ExperimentalBuild"] = false
+        object["ServerVersion"] = ""
+        object["Runtimes"] = .null
+        object["DefaultRuntime"] = ""
+        object["Swarm"] = ["NodeID": "", "NodeAddr": "", "LocalNodeState": "", "ControlAvailable": false, "Error": "", "RemoteManagers": .null]
+        object["LiveRestoreEnabled"] = false
+        for key in ["Isolation", "InitBinary"] { object[key] = "" }
+        for key in ["ContainerdCommit", "RuncCommit", "InitCommit"] { object[key] = ["ID": ""] }
+        for key in ["SecurityOptions", "CDISpecDirs", "Warnings"] { object[key] = .null }
+        return object
+    }()
 
     private static func username(_ call: Invocation) -> String {
         (try? RegistryCredentials.lookup(RegistryCredentials.hub, config: call.client.config).username) ?? ""

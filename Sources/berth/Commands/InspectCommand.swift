@@ -81,12 +81,13 @@ enum InspectCommand {
             template?.missingIsError = true
         }
         var found: [[UInt8]] = []
+        var text = ""
         var failures: [String] = []
         for name in call.arguments {
             do {
                 let reply = try fetch(engine, name)
                 if let template {
-                    call.client.out.write(try TypedDefaults.render(template, try JSONParser.parse(reply)) + "\n")
+                    text += try TypedDefaults.render(template, try JSONParser.parse(reply)) + "\n"
                 } else {
                     found.append(trimmed(reply))
                 }
@@ -95,7 +96,7 @@ enum InspectCommand {
                 break
             } catch { failures.append(Main.describe(error).message) }
         }
-        if template == nil { write(found, format, call.client.out) }
+        if template == nil { write(found, format, call.client.out) } else { call.client.out.write(text.isEmpty ? "\n" : text) }
         if !failures.isEmpty { throw CommandFailure(failures.joined(separator: "\n")) }
     }
 

@@ -17,7 +17,11 @@ enum LogsCommand {
         let container = try engine.json("GET", call.containerPath(name, "/json"))
         let isTTY = container["Config"]?.bool("Tty") ?? false
         var query = [("stdout", "1"), ("stderr", "1")]
-        for key in ["since", "until"] where !call.string(key).isEmpty { query.append((key, TimeArgument.parse(call.string(key)))) }
+        for key in ["since", "until"] where !call.string(key).isEmpty {
+            do { query.append((key, try TimeArgument.parse(call.string(key)))) } catch let error as InvalidValue {
+                throw CommandFailure("invalid value for \(goQuoted(key)): \(error.reason)")
+            }
+        }
         for key in ["timestamps", "details", "follow"] where call.bool(key) { query.append((key, "1")) }
         query.append(("tail", call.string("tail")))
         let response = try engine.open("GET", "/containers/\(container.string("Id"))/logs", query: query)

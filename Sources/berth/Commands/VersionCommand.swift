@@ -23,7 +23,7 @@ enum VersionCommand {
         let format = call.string("format")
         var template: Template?
         if !format.isEmpty, format != "json" {
-            do { template = try Template(format, name: "version") } catch let error as TemplateError {
+            do { template = try Template(format, name: "version", missingIsError: true) } catch let error as TemplateError {
                 throw CommandFailure("template parsing error: \(error.message)", status: 64)
             }
         }
@@ -34,8 +34,13 @@ enum VersionCommand {
         let client = clientInfo(apiVersion: engine.versionForDisplay)
         if let template {
             // Docker's templates say APIVersion where the API says ApiVersion
-            let value: JSONValue = ["Client": respelled(.object(client)), "Server": server.map(respelled) ?? .null]
-            call.print(try template.render(.json(value)))
+            let plain: JSONValue = ["Client": .object(client), "Server": server ?? .null]
+            if let text = try? template.render(.json(plain)) {
+                call.print(text)
+            } else {
+                let value: JSONValue = ["Client": respelled(.object(client)), "Server": server.map(respelled) ?? .null]
+                call.print(try template.render(.json(value)))
+            }
         } else if format == "json" {
             call.print(JSONValue.object(JSONObject([("Client", .object(client.pruned)), ("Server", server ?? .null)])).text)
         } else {

@@ -14,12 +14,10 @@ enum VolumeCommands {
             if !name.isEmpty { throw CommandFailure("conflicting options: cannot specify a volume-name through both --name and as a positional arg") }
             name = argument
         }
-        let reply = try call.engine.json(
-            "POST", "/volumes/create",
-            body: .json([
-                "Name": .string(name), "Driver": .string(call.string("driver")), "DriverOpts": .object(KeyValueFile.map(call.list("opt"))),
-                "Labels": .object(KeyValueFile.map(call.list("label"))),
-            ]))
+        var body = JSONObject([("Name", .string(name)), ("Driver", .string(call.string("driver")))])
+        if !call.list("opt").isEmpty { body["DriverOpts"] = .object(KeyValueFile.map(call.list("opt"))) }
+        if !call.list("label").isEmpty { body["Labels"] = .object(KeyValueFile.map(call.list("label"))) }
+        let reply = try call.engine.json("POST", "/volumes/create", body: .json(.object(body)))
         call.print(reply.string("Name"))
     }
 

@@ -121,9 +121,7 @@ final class EngineClient {
         // An idle connection may have been closed by the engine meanwhile: then, and only before anything was answered, the request is sent once more
         if let connection = idle, !request.upgrade {
             idle = nil
-            var isStream = false
-            if case .stream = request.body { isStream = true }
-            if !isStream {
+            if request.body.isRepeatable {
                 do {
                     try request.send(on: connection, host: host.httpHost, userAgent: userAgent)
                     return try HTTPResponse(from: connection, isHead: request.method == "HEAD")

@@ -29,7 +29,7 @@ enum EngineHost {
         case "ssh": throw CommandFailure("unable to connect to \(text): ssh:// is not supported; forward the engine's socket with `ssh -L` and use -H unix://PATH")
         case "fd": throw CommandFailure("unable to parse docker host `\(text)`: fd:// is for the daemon")
         case "npipe": throw CommandFailure("protocol not available")
-        default: throw CommandFailure("unable to parse docker host `\(text)`")
+        default: throw CommandFailure("Failed to initialize: unable to resolve docker endpoint: invalid bind address format: \(text)")
         }
     }
 

@@ -7,6 +7,16 @@ struct HTTPRequest {
         case json(JSONValue)
         /// Sent with chunked encoding: the closure gives the next piece, an empty one ends it.
         case stream(contentType: String, () throws -> [UInt8])
+        /// The same, written by the closure as it goes.
+        case produced(contentType: String, (ChunkSink) throws -> Void)
+
+        /// Whether the request can be sent once more; a stream is spent after one attempt.
+        var isRepeatable: Bool {
+            switch self {
+            case .none, .json: true
+            case .stream, .produced: false
+            }
+        }
     }
 
     var method: String
@@ -30,6 +40,12 @@ struct HTTPRequest {
             let content = Array(value.text.utf8)
             head += "Content-Type: application/json\r\nContent-Length: \(content.count)\r\n\r\n"
             try connection.write(Array(head.utf8) + content)
+        case .produced(let contentType, let produce):
+            head += "Content-Type: \(contentType)\r\nTransfer-Encoding: chunked\r\n\r\n"
+            try connection.write(Array(head.utf8))
+            let sink = ChunkSink(connection)
+            try produce(sink)
+            try sink.finish()
         case .stream(let contentType, let next):
             head += "Content-Type: \(contentType)\r\nTransfer-Encoding: chunked\r\n\r\n"
             try connection.write(Array(head.utf8))
@@ -39,6 +55,30 @@ struct HTTPRequest {
                 if piece.isEmpty { break }
             }
         }
+    }
+}
+
+/// Gathers a request's body into chunks of a useful size.
+final class ChunkSink {
+    private let connection: SocketConnection
+    private var pending: [UInt8] = []
+
+    init(_ connection: SocketConnection) { self.connection = connection }
+
+    func write(_ bytes: UnsafeRawBufferPointer) throws {
+        pending += bytes
+        if pending.count >= 1 << 17 { try flush() }
+    }
+
+    fileprivate func finish() throws {
+        try flush()
+        try connection.write(Array("0\r\n\r\n".utf8))
+    }
+
+    private func flush() throws {
+        if pending.isEmpty { return }
+        try connection.write(Array((String(pending.count, radix: 16) + "\r\n").utf8) + pending + [13, 10])
+        pending.removeAll(keepingCapacity: true)
     }
 }
 

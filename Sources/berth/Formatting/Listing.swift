@@ -19,7 +19,7 @@ struct Listing {
 
     /// Whether the template uses a field; `size` for instance is asked from the engine only then.
     func uses(_ field: String) -> Bool {
-        guard let template = try? Template(finalFormat) else { return false }
+        guard format != "json", let template = try? Template(finalFormat) else { return false }
         var used = false
         let row = TemplateRow(
             typeName: "", fields: headers.map { header in

@@ -73,8 +73,8 @@ struct ContainerRequest {
             ("LogConfig", ["Type": .string(flags.string("log-driver")), "Config": .object(KeyValueFile.map(flags.list("log-opt")))]),
             ("PortBindings", ports.bindingsJSON), ("RestartPolicy", restart.json), ("AutoRemove", .bool(flags.bool("rm"))),
             ("VolumeDriver", .string(flags.string("volume-driver"))), ("VolumesFrom", ContainerRequest.optional(flags.list("volumes-from"))),
-            ("ConsoleSize", [0, 0]), ("CapAdd", ContainerRequest.optional(flags.list("cap-add"))),
-            ("CapDrop", ContainerRequest.optional(flags.list("cap-drop"))), ("CgroupnsMode", .string(flags.string("cgroupns"))),
+            ("ConsoleSize", [0, 0]), ("CapAdd", ContainerRequest.optional(ContainerRequest.capabilities(flags.list("cap-add")))),
+            ("CapDrop", ContainerRequest.optional(ContainerRequest.capabilities(flags.list("cap-drop")))), ("CgroupnsMode", .string(flags.string("cgroupns"))),
             ("Dns", .strings(flags.list("dns"))), ("DnsOptions", .strings(flags.list("dns-option") + flags.list("dns-opt"))),
             ("DnsSearch", .strings(flags.list("dns-search"))), ("ExtraHosts", ContainerRequest.optional(flags.list("add-host"))),
             ("GroupAdd", ContainerRequest.optional(flags.list("group-add"))), ("IpcMode", .string(flags.string("ipc"))), ("Cgroup", ""),
@@ -110,6 +110,15 @@ struct ContainerRequest {
 
     /// Rows and columns of the terminal the container starts with.
     mutating func setConsoleSize(height: Int, width: Int) { hostConfig["ConsoleSize"] = [.int(height), .int(width)] }
+
+    /// In the kernel's spelling, each once and sorted.
+    private static func capabilities(_ given: [String]) -> [String] {
+        let names = given.map { name -> String in
+            let upper = name.trimmingBlanks().uppercased()
+            return upper == "ALL" || upper == "RESET" || upper.hasPrefix("CAP_") ? upper : "CAP_" + upper
+        }
+        return Set(names).sorted()
+    }
 
     private static func optional(_ values: [String]) -> JSONValue { values.isEmpty ? .null : .strings(values) }
 

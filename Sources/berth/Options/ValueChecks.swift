@@ -163,7 +163,7 @@ enum ValueChecks {
     /// `KEY=VALUE` of --filter, its key in lower case.
     static func filter(_ text: String) throws -> String {
         if text.isEmpty { return text }
-        guard let equals = text.firstIndex(of: "=") else { throw InvalidValue("invalid filter '\(text)'") }
+        guard let equals = text.firstIndex(of: "=") else { throw InvalidValue("bad format of filter (expected name=value)") }
         return text[..<equals].lowercased().trimmingBlanks() + "=" + String(text[text.index(after: equals)...]).trimmingBlanks()
     }
 }

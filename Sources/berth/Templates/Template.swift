@@ -60,12 +60,14 @@ struct TemplateRow {
     let fields: [(name: String, value: () -> JSONValue)]
     /// Answers `.Label "name"`.
     var label: ((String) -> String)?
+    /// Whether `json .` sorts the fields by name, as it does for the rows of a listing.
+    var sortsFields = true
 
     func field(_ name: String) -> JSONValue? { fields.first { $0.name == name }?.value() }
 
     /// All fields by name, as Docker's formatter marshals its rows.
     var json: JSONValue {
-        .object(JSONObject(fields.sorted { $0.name < $1.name }.map { ($0.name, $0.value()) }))
+        .object(JSONObject((sortsFields ? fields.sorted { $0.name < $1.name } : fields).map { ($0.name, $0.value()) }))
     }
 }
 
@@ -79,7 +81,8 @@ struct Template {
     var isHeader = false
 
     /// - Throws: `TemplateError`.
-    init(_ source: String, name: String = "") throws {
+    init(_ source: String, name: String = "", missingIsError: Bool = false) throws {
+        self.missingIsError = missingIsError
         lexer = TemplateLexer(name: name, source: source)
         nodes = try TemplateParser.parse(lexer)
     }

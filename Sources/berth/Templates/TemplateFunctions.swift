@@ -14,6 +14,7 @@ enum TemplateFunctions {
         switch name {
         case "json":
             try need(1)
+            if case .row(let row) = arguments[0], row.sortsFields { return .json(.string(row.json.htmlSafeText)) }
             return .json(.string(arguments[0].json.text))
         case "split":
             try need(2)
@@ -93,7 +94,10 @@ enum TemplateFunctions {
                 value = values[position]
             case .object(let object):
                 guard let name = key.json.stringValue else { throw TemplateError(message: "value has type \(goType(key.json)); should be string") }
-                guard let member = object[name] else { return .missing }
+                guard let member = object[name] else {
+                    // Maps of strings, such as labels, have the empty string for what is not there
+                    return object.members.allSatisfy { $0.value.stringValue != nil } ? .json("") : .missing
+                }
                 value = member
             case .string(let text):
                 guard let position = key.json.intValue.map(Int.init), Array(text.utf8).indices.contains(position) else {

@@ -34,6 +34,7 @@ struct TemplateOperand {
     }
 
     let kind: Kind
+    /// Where Go's messages place it: for a chain of fields, at its second link.
     let offset: Int
 
     /// As it stood in the source, for error messages.

@@ -124,6 +124,8 @@ struct TemplateParser {
             skipBlanks(&tokens)
             guard let next = tokens.first, next.token != .pipe, next.token != .close else { return result }
             tokens.removeFirst()
+            var offset = next.offset
+            if case .field = tokens.first?.token, let link = tokens.first { offset = link.offset }
             let kind: TemplateOperand.Kind
             switch next.token {
             case .dot: kind = .dot
@@ -149,7 +151,7 @@ struct TemplateParser {
                 kind = .function(name)
             default: throw error("unexpected token in operand")
             }
-            result.append(TemplateOperand(kind: kind, offset: next.offset))
+            result.append(TemplateOperand(kind: kind, offset: offset))
         }
     }
 

@@ -6,6 +6,9 @@ extension JSONValue {
         return result
     }
 
+    /// The same with `<`, `>` and `&` escaped, which Go does unless told otherwise.
+    var htmlSafeText: String { text.replacing("<", with: "\\u003c").replacing(">", with: "\\u003e").replacing("&", with: "\\u0026") }
+
     private func write(to result: inout String) {
         switch self {
         case .null: result += "null"
