@@ -128,5 +128,8 @@ let package = Package(
         tests("CgroupsTests", "Unit", ["Cgroups"]),
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
         tests("NetlinkTests", "Unit", ["Netlink", "LinuxSystem"]),
+        tests(
+            "GRPCSocketTests", "Unit",
+            ["GRPCSocket", "ContainerdAPI", "BerthDefaults", .product(name: "SwiftProtobuf", package: "swift-protobuf")] + nio),
     ]
 )
