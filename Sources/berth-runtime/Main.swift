@@ -29,6 +29,9 @@ struct Main {
         case "list": Command(specs: ListCommand.specs, body: ListCommand.run)
         case "pause": Command(specs: [], body: PauseCommand.pause)
         case "resume": Command(specs: [], body: PauseCommand.resume)
+        case "update": Command(specs: UpdateCommand.specs, body: UpdateCommand.run)
+        case "events": Command(specs: EventsCommand.specs, body: EventsCommand.run)
+        case "features": Command(specs: [], body: FeaturesCommand.run)
         case "checkpoint", "restore": Command(specs: [], stopAfter: 0) { (_, _) throws(RuntimeError) in throw .notBuilt(name) }
         default: nil
         }

@@ -34,6 +34,7 @@ package struct CgroupStatistics: Sendable, Equatable {
         package var details: [String: UInt64] = [:]
         package var outOfMemoryKills: UInt64 = 0
         package var pressure: Pressure?
+        package init() {}
     }
 
     package struct CPU: Sendable, Equatable {
@@ -46,6 +47,7 @@ package struct CgroupStatistics: Sendable, Equatable {
         package var throttledPeriods: UInt64 = 0
         package var throttledTime: UInt64 = 0
         package var pressure: Pressure?
+        package init() {}
     }
 
     package struct Pids: Sendable, Equatable {

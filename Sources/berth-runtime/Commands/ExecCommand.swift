@@ -35,7 +35,7 @@ enum ExecCommand {
         let process = try ProcessPlan(try ExecProcess.make(options, spec))
         try ExecutableSeal.hide()
         let seccomp: SeccompFilter?
-        if let filter = spec.linux?.seccomp { seccomp = try SeccompFilter(filter) } else { seccomp = nil }
+        if let filter = spec.linux?.seccomp { seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
         let launcher = ExecLauncher(
             record: record, process: process, cgroup: try ContainerCgroup.forExec(cgroup, options.list("cgroup")), spec: spec, seccomp: seccomp, preservedDescriptors: try Descriptors.preserved(options))
         return try launch(launcher, options)
