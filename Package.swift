@@ -129,6 +129,12 @@ let package = Package(
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
         tests("NetlinkTests", "Unit", ["Netlink", "LinuxSystem"]),
         tests(
+            "BerthSupervisorTests", "Unit",
+            [
+                "berth-supervisor", "ContainerdAPI", "GRPCSocket",
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ] + nio),
+        tests(
             "GRPCSocketTests", "Unit",
             ["GRPCSocket", "ContainerdAPI", "BerthDefaults", .product(name: "SwiftProtobuf", package: "swift-protobuf")] + nio),
     ]
