@@ -35,6 +35,19 @@ package enum Files {
         }
     }
 
+    /// What one read(2) yields; nil when a descriptor that does not block has nothing now, empty at the end.
+    package static func readSome(_ file: borrowing OwnedFD, name: String, room: Int = 8192) throws(SystemError) -> [UInt8]? {
+        let fd = file.rawValue
+        var buffer = [UInt8](repeating: 0, count: room)
+        do throws(SystemError) {
+            let count = try syscall("read", on: name) { read(fd, &buffer, room) }
+            return Array(buffer[..<count])
+        } catch {
+            if error.errno == .again { return nil }
+            throw error
+        }
+    }
+
     /// The same from the start of the file, wherever its position is.
     package static func contents(of file: borrowing OwnedFD, name: String) throws(SystemError) -> [UInt8] {
         let fd = file.rawValue
@@ -175,10 +188,13 @@ package enum Files {
         try syscall("fchdir", on: name) { fchdir(fd) }
     }
 
-    /// Takes an exclusive flock(2), waiting for whoever has it; it ends with the descriptor.
+    /// Takes an exclusive lock on the whole file, waiting for whoever has it. It belongs to the process: a fork does not inherit it (an flock(2) would
+    /// live on in the child), and it ends when the process ends or closes the file.
     package static func lock(_ file: borrowing OwnedFD, name: String) throws(SystemError) {
         let fd = file.rawValue
-        try syscall("flock", on: name) { flock(fd, LOCK_EX) }
+        var lock = Glibc.flock()
+        lock.l_type = Int16(F_WRLCK)
+        try syscall("fcntl", on: name) { fcntl(fd, F_SETLKW, &lock) }
     }
 
     package static func makeFIFO(_ path: String, mode: mode_t) throws(SystemError) { try syscall("mkfifo", on: path) { mkfifo(path, mode) } }

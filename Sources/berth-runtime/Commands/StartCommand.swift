@@ -26,25 +26,26 @@ enum StartCommand {
     /// Lets the init go on. A FIFO opened without blocking for reading is what its opening for writing waits for.
     private static func release(_ path: String, _ pidfd: borrowing OwnedFD) throws(RuntimeError) {
         let fifo = try during("exec fifo") { () throws(SystemError) in try Files.open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW) }
-        let fds = [fifo.rawValue, pidfd.rawValue]
-        var heard: [UInt8] = []
-        while true {
-            let ready = try attempt { () throws(SystemError) in try Processes.poll(fds) }
-            guard ready.contains(0) else {
-                throw RuntimeError(.failedPrecondition, "container init ended before it could be started")
-            }
-            do throws(SystemError) {
-                let part = try Files.readAll(fifo, name: "exec fifo")
-                heard += part
-                if part.isEmpty || !heard.isEmpty && ready.contains(1) { break }
-            } catch {
-                if error.errno != .again { throw RuntimeError(error) }
-            }
-        }
+        let heard = try listen(fifo, pidfd)
         try attempt { () throws(SystemError) in try Files.remove(path) }
         guard heard.first == UInt8(ascii: "0") else { throw RuntimeError(.internalError, "container init ended without starting the program") }
         if heard.count > 1 {
             throw SyncChannel.failure(String(decoding: heard.dropFirst(), as: UTF8.self)).during("unable to start container process: error during container init")
+        }
+    }
+
+    /// All that comes through the FIFO until the init's end is closed, by execve or death.
+    private static func listen(_ fifo: borrowing OwnedFD, _ pidfd: borrowing OwnedFD) throws(RuntimeError) -> [UInt8] {
+        let fds = [fifo.rawValue, pidfd.rawValue]
+        var heard: [UInt8] = []
+        while true {
+            let ready = try attempt { () throws(SystemError) in try Processes.poll(fds) }
+            do throws(SystemError) {
+                guard let part = try Files.readSome(fifo, name: "exec fifo") else { continue }
+                heard += part
+                // Nothing to read without a writer: before the init has opened its end that only means that it is not there yet.
+                if part.isEmpty && (!heard.isEmpty || ready.contains(1)) { return heard }
+            } catch { throw RuntimeError(error) }
         }
     }
 }
