@@ -1,7 +1,7 @@
 import Glibc
 
 /// A moment as the API writes it.
-struct WallClock: Sendable, Equatable, Comparable, Codable {
+struct WallClock: Sendable, Hashable, Comparable, Codable {
     /// Since 1970, UTC.
     var seconds: Int64
     var nanoseconds: Int32

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import NIOCore
+import NIOHTTP1
 
 /// JSON in and out of the API, with Go's wording for what does not parse: clients and their users know it.
 enum JSONBody {

@@ -1,7 +1,7 @@
 import DockerAPI
 
 /// An image as far as a container needs it: found once at create, then part of the container's record.
-struct ResolvedImage: Sendable, Equatable {
+struct ResolvedImage: Sendable, Equatable, Codable {
     /// The image's ID: the digest of what the reference points to (index or manifest), `sha256:…`.
     var id: String
     /// As `docker ps` shows it: the familiar reference that was asked for, or the ID when it was found by ID.

@@ -1,0 +1,102 @@
+import DockerAPI
+import NIOCore
+import NIOHTTP1
+
+/// `/_ping`, `/version`, `/info`, `/events`, `/system/df`, `/auth`.
+struct SystemRoutes: Sendable {
+    let info: SystemInformation
+    var environment: ContainerEnvironment { info.environment }
+
+    func register(in router: inout Router) {
+        router.add(.GET, "/_ping") { _ in Self.ping }
+        router.add(.HEAD, "/_ping") { _ in Self.ping }
+        router.add(.GET, "/version") { _ in try .json(await info.version()) }
+        router.add(.GET, "/info") { _ in try .json(await info.info()) }
+        router.add(.GET, "/events", events)
+        router.add(.GET, "/system/df", diskUsage)
+        router.add(.POST, "/session") { _ in throw DaemonError.unimplemented("building with BuildKit (/session)") }
+    }
+
+    private static let ping = HTTPResponse(
+        status: .ok,
+        headers: [
+            "Builder-Version": "1", "Swarm": "inactive", "Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Content-Type": "text/plain; charset=utf-8",
+        ], body: .bytes(ByteBuffer(string: "OK")))
+
+    private static let eventFilters: Set<String> = [
+        "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret", "service", "type", "volume", "builder",
+    ]
+
+    private func events(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let filters = try ListFilters(request.query["filters"], accepted: Self.eventFilters)
+        let since = try Timestamp.nanoseconds(request.query["since"], name: "since")
+        let until = try Timestamp.nanoseconds(request.query["until"], name: "until")
+        if let since, let until, until < since { throw DaemonError.invalid("`since` time (\(request.query["since"] ?? "")) cannot be after `until` time (\(request.query["until"] ?? ""))") }
+        let hub = environment.events
+        // Subscribed before the head is sent, so that what a client does after seeing it is in the stream.
+        let (past, live) = hub.subscribe(since: since)
+        return .stream(contentType: "application/json") { writer in
+            for event in past where EventFilter.matches(event.message, filters) && (until.map { event.nanoseconds <= $0 } ?? true) { try await writer.writeLine(event.message) }
+            guard let until else {
+                for await event in live where EventFilter.matches(event.message, filters) { try await writer.writeLine(event.message) }
+                try Task.checkCancellation()
+                return
+            }
+            let left = until - WallClock.now().nanosecondsSinceEpoch
+            guard left > 0 else { return }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { for await event in live where EventFilter.matches(event.message, filters) { try await writer.writeLine(event.message) } }
+                group.addTask { try await Task.sleep(for: .nanoseconds(left)) }
+                try await group.next()
+                group.cancelAll()
+            }
+        }
+    }
+
+    private func diskUsage(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let types = Set(request.query.all("type"))
+        for type in types where !["container", "image", "volume", "build-cache"].contains(type) { throw DaemonError.invalid("unknown object type: \(type)") }
+        func wants(_ type: String) -> Bool { types.isEmpty || types.contains(type) }
+        var usage = DiskUsage()
+        if wants("image") { (usage.Images, usage.LayersSize) = try await environment.images.diskUsage() }
+        if wants("container") {
+            var list: [ContainerSummary] = []
+            for container in environment.store.all {
+                var summary = environment.views.summary(container, version: request.version)
+                summary.SizeRw = (try? await environment.supervisor.snapshotUsage(key: container.id)) ?? 0
+                summary.SizeRootFs = summary.SizeRw
+                list.append(summary)
+            }
+            usage.Containers = list
+        }
+        if wants("volume") { usage.Volumes = try await environment.volumes.diskUsage() }
+        if wants("build-cache") { usage.BuildCache = [] }
+        return try .json(usage)
+    }
+}
+
+/// The filters of `/events`.
+enum EventFilter {
+    static func matches(_ event: EventMessage, _ filters: ListFilters) -> Bool {
+        let attributes = event.Actor?.Attributes ?? [:]
+        let id = event.Actor?.ID ?? ""
+        func subject(_ kind: String) -> Bool {
+            filters.matches(kind) { wanted in
+                guard event.Type == kind else { return false }
+                return id == wanted || attributes["name"] == wanted || id.hasPrefix(wanted) || kind == "image" && (attributes["name"]?.split(separator: ":").first.map(String.init) == wanted)
+            }
+        }
+        let action = event.Action ?? ""
+        return filters.matches("event") { $0 == action || action.hasPrefix($0 + ":") } && filters.matches("type") { $0 == event.Type } && filters.matches("scope") { $0 == event.scope }
+            && filters.matchesLabels(attributes) && subject("container") && imageMatches(event, filters) && subject("network") && subject("volume") && subject("daemon")
+    }
+
+    /// An image filter also matches the containers made from it.
+    private static func imageMatches(_ event: EventMessage, _ filters: ListFilters) -> Bool {
+        filters.matches("image") { wanted in
+            let attributes = event.Actor?.Attributes ?? [:]
+            let names = [event.Actor?.ID, attributes["name"], attributes["image"]].compactMap { $0 }
+            return names.contains { $0 == wanted || $0.split(separator: ":").first.map(String.init) == wanted }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+import BerthDefaults
+import DockerAPI
+import Glibc
+import LinuxSystem
+import NIOCore
+import OCISpec
+
+extension ContainerService {
+    /// Starts a container. 304 when it runs already.
+    func start(_ nameOrID: String) async throws {
+        let container = try store.find(nameOrID)
+        try await start(container, byPolicy: false)
+    }
+
+    /// `byPolicy`: the restart policy's doing, which counts and does not reset the back-off.
+    func start(_ container: ManagedContainer, byPolicy: Bool) async throws {
+        try await container.serially {
+            guard !container.isRemoved else { throw DaemonError.notFound("No such container: \(container.id)") }
+            try container.lifecycle.requireStartable()
+            if !byPolicy { container.setRestart(nil, delay: nil) }
+            let began = WallClock.now()
+            do {
+                try await launch(container, began: began, byPolicy: byPolicy)
+            } catch {
+                throw await undoStart(container, error)
+            }
+            environment.publish("start", container.record)
+            HealthMonitor(environment: environment).begin(container)
+        }
+    }
+
+    /// Order matters: what can fail without a process comes first; the process is created, its network built, the record committed and the attachers
+    /// connected before it is let go.
+    private func launch(_ container: ManagedContainer, began: WallClock, byPolicy: Bool) async throws {
+        var record = container.record
+        let runtime = try environment.runtime(named: record.hostConfig.Runtime ?? "")
+        let volumePaths = try await pathsOfVolumes(record)
+        let attachment = try await environment.networks.prepare(record.networkContainer)
+        try writeFiles(of: record, attachment)
+        let rootfs = try await supervisor.snapshotMounts(key: record.id)
+        let context = try specContext(for: record, rootfs: rootfs, volumePaths: volumePaths)
+        let spec = try SpecBuilder(record: record, context: context).build()
+        try Files.makeDirectories("\(environment.config.execRoot)/io", mode: 0o700)
+        try await supervisor.createContainer(
+            id: record.id, image: record.image.reference, spec: Array(JSONBody.encode(spec).readableBytesView), runtime: runtime, labels: [:])
+        let pid = try await supervisor.createTask(id: record.id, rootfs: rootfs, stdio: stdio(of: record), runtime: runtime)
+
+        let connected = try await environment.networks.connect(record.networkContainer, attachment: attachment, pid: pid)
+        if connected.hostsFile != attachment.hostsFile || connected.resolvConf != attachment.resolvConf { try writeFiles(of: record, connected) }
+        record.attachment = connected
+        record.lifecycle.didStart(pid: pid, at: began, countingRestart: byPolicy)
+        let committed = record
+        try await commitAndConnect(committed, container.takePending())
+        try await supervisor.startTask(id: record.id)
+        container.mutate {
+            // What `rename` and `update` may have changed is not touched: they wait for the same lock.
+            $0 = committed
+        }
+    }
+
+    /// The disk and the attachers' sockets are waited for at the same time.
+    private func commitAndConnect(_ record: ContainerRecord, _ pending: [ManagedContainer.PendingAttach]) async throws {
+        let socket = environment.attachSocket(of: record.id)
+        let store = store
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await store.save(record) }
+            for attach in pending { group.addTask { await attach.connect(socket) } }
+            try await group.waitForAll()
+        }
+    }
+
+    /// Takes back whatever was made, records why, and gives the error to answer with.
+    private func undoStart(_ container: ManagedContainer, _ error: any Error) async -> any Error {
+        let id = container.id
+        let failure = StartFailure(error)
+        try? await supervisor.kill(id: id, signal: UInt32(SIGKILL), all: true)
+        _ = try? await supervisor.deleteTask(id: id)
+        try? await supervisor.deleteContainer(id: id)
+        await environment.networks.release(id)
+        for attach in container.takePending() { attach.cancel() }
+        container.mutate { $0.lifecycle.startFailed(failure.error.message, exitCode: failure.exitCode, at: .now()) }
+        let record = container.record
+        do { try await store.save(record) } catch { Log.error("cannot store the failed start of \(id): \(error)") }
+        container.answerExitWaiters(exitCode: failure.exitCode, restarts: false)
+        if record.autoRemove {
+            do { try await removeLocked(container, removingVolumes: true) } catch { Log.error("cannot remove container \(id) after its start failed: \(error)") }
+        }
+        return failure.error
+    }
+
+    private func pathsOfVolumes(_ record: ContainerRecord) async throws -> [String: String] {
+        var paths: [String: String] = [:]
+        for mount in record.mounts where mount.kind == .volume {
+            if let name = mount.volumeName { paths[name] = try await environment.volumes.path(of: name) }
+        }
+        for mount in record.mounts where mount.kind == .bind && !mount.fromMountsAPI && !Files.exists(mount.source) {
+            try Files.makeDirectories(mount.source)
+        }
+        return paths
+    }
+
+    private func writeFiles(of record: ContainerRecord, _ attachment: NetworkAttachment) throws {
+        let directory = environment.directory(of: record.id)
+        if let hosts = attachment.hostsFile { try write(hosts, to: directory + "/hosts") }
+        if let resolvConf = attachment.resolvConf { try write(resolvConf, to: directory + "/resolv.conf") }
+    }
+
+    func stdio(of record: ContainerRecord) -> StdioURIs {
+        let uri = LogDriver.uri(
+            path: record.logPath, log: record.hostConfig.LogConfig ?? LogConfig(), attachSocket: environment.attachSocket(of: record.id),
+            closesStdinOnce: record.config.StdinOnce ?? false, attributes: LogDriver.attributes(of: record))
+        return StdioURIs(stdin: record.opensStdin ? uri : "", stdout: uri, stderr: record.isTerminal ? "" : uri, terminal: record.isTerminal)
+    }
+
+    private func specContext(for record: ContainerRecord, rootfs: [RootfsMount], volumePaths: [String: String]) throws -> SpecBuilder.Context {
+        let host = record.hostConfig
+        let identity = try UserLookup.identity(of: record, rootfs: rootfs)
+        let security = try SecurityOptions(host.SecurityOpt ?? [])
+        let initPath = try (host.Init ?? environment.config.initProcess) ? InitProgram.find(configured: environment.config.initPath) : nil
+        return SpecBuilder.Context(
+            identity: identity, filesDirectory: environment.directory(of: record.id), volumePaths: volumePaths, networkPID: try joinedPID(record.networkMode, what: "network", own: record.id),
+            pidPID: try joinedPID(host.PidMode ?? "", what: "PID", own: record.id), ipcPID: try joinedPID(host.IpcMode ?? "", what: "IPC", own: record.id), initPath: initPath,
+            cgroupParent: environment.config.cgroupParent,
+            seccomp: try SeccompChoice.profile(security.seccomp, daemonProfile: environment.config.seccompProfile, host: host),
+            noNewPrivileges: security.noNewPrivileges ?? environment.config.noNewPrivileges,
+            defaultUlimits: environment.config.defaultUlimits.map { Ulimit(Name: $0.key, Hard: $0.value.hard, Soft: $0.value.soft) }, unifiedCgroups: HostFacts.hasUnifiedCgroups)
+    }
+
+    /// The pid of the container whose namespace is joined.
+    private func joinedPID(_ mode: String, what: String, own: String) throws -> Int32? {
+        guard mode.hasPrefix("container:") else { return nil }
+        let name = String(mode.dropFirst(10))
+        let other = try store.find(name)
+        guard other.id != own else { throw DaemonError.conflict("cannot join own \(what) namespace") }
+        let lifecycle = other.lifecycle
+        if what == "network" {
+            if lifecycle.isRestarting { throw DaemonError.conflict("cannot join network namespace of a restarting container: Container \(other.id) is restarting, wait until the container is running") }
+            guard lifecycle.isRunning else { throw DaemonError.conflict("cannot join network namespace of a non running container: Container \(other.id) is \(lifecycle.statusName)") }
+        }
+        guard lifecycle.isRunning else { throw DaemonError.conflict("cannot join \(what) namespace of a non running container: container \(other.id) is not running") }
+        return lifecycle.pid
+    }
+}
+
+/// What a failed start looks like to the client: dockerd's text, and the exit code the container shows.
+struct StartFailure: Sendable {
+    let error: DaemonError
+    let exitCode: Int
+
+    init(_ cause: any Error) {
+        let failure = HTTPErrorMapping.daemonError(cause)
+        let lower = failure.message.lowercased()
+        if lower.contains("permission denied") {
+            (exitCode, error) = (126, DaemonError(.invalidArgument, failure.message))
+        } else if lower.contains("is a directory") {
+            (exitCode, error) = (126, DaemonError(.invalidArgument, failure.message + ": permission denied"))
+        } else if lower.contains("not a directory") {
+            exitCode = 127
+            error = DaemonError(
+                .invalidArgument, failure.message + ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type")
+        } else if lower.contains("executable file not found") || lower.contains("no such file or directory") && failure.message.contains("exec") {
+            (exitCode, error) = (127, DaemonError(.invalidArgument, failure.message))
+        } else {
+            (exitCode, error) = (128, failure)
+        }
+    }
+}
+
+/// Which system calls a container may make.
+enum SeccompChoice {
+    /// - Throws: `.invalidArgument` for a profile that does not parse.
+    static func profile(_ wanted: SecurityOptions.Seccomp, daemonProfile: String, host: HostConfig) throws -> RuntimeSpec.Linux.Seccomp? {
+        if host.Privileged ?? false, case .engineDefault = wanted { return nil }
+        switch wanted {
+        case .unconfined: return nil
+        case .profile(let json): return try SeccompProfile.parse(json).specification(capabilities: Capabilities.names(of: host))
+        case .engineDefault:
+            switch daemonProfile {
+            case "", "builtin": return SeccompProfile.engineDefault(capabilities: Capabilities.names(of: host))
+            case "unconfined": return nil
+            default: return try SeccompProfile.parse(try Files.readText(daemonProfile)).specification(capabilities: Capabilities.names(of: host))
+            }
+        }
+    }
+}
+
+/// The small init of `--init`.
+enum InitProgram {
+    /// - Throws: naming what was looked for when none is on this machine.
+    static func find(configured: String) throws -> String {
+        if !configured.isEmpty {
+            guard Files.exists(configured) else { throw DaemonError.invalid("--init-path \(configured): no such file or directory") }
+            return configured
+        }
+        let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        for name in ["docker-init", "tini-static"] {
+            for directory in ["/usr/libexec/docker", "/usr/local/libexec/docker"] + path.split(separator: ":").map(String.init) {
+                let candidate = "\(directory)/\(name)"
+                if access(candidate, X_OK) == 0 { return candidate }
+            }
+        }
+        throw DaemonError.invalid("--init needs an init program: neither docker-init nor tini-static was found; install tini or set --init-path")
+    }
+}
+
+/// User and group of a process, from the container's own files.
+enum UserLookup {
+    static func identity(of record: ContainerRecord, rootfs: [RootfsMount]) throws -> UserDatabase.Identity {
+        let database = try UserDatabase(root: RootfsAccess.readOnly(rootfs).root)
+        return try database.resolve(record.config.User ?? "", additional: record.hostConfig.GroupAdd ?? [])
+    }
+
+    /// Of a running container, for exec: its init's view of the files.
+    static func identity(user: String, groups: [String], pid: Int32) throws -> UserDatabase.Identity {
+        try UserDatabase(root: RootfsAccess.ofProcess(pid).root).resolve(user, additional: groups)
+    }
+}

@@ -1,0 +1,232 @@
+import DockerAPI
+import Synchronization
+
+/// One container in memory: its record, who waits for it, and the lock that puts operations on it in a row.
+///
+/// `record` may be read at any time. Whoever changes it across an `await` (start, exit, remove, rename, update) does so inside `serially`.
+final class ManagedContainer: Sendable {
+    enum WaitCondition: Sendable { case notRunning, nextExit, removed }
+
+    struct WaitResult: Sendable, Equatable {
+        var exitCode: Int
+        /// The container could not be removed, or vanished.
+        var error: String?
+    }
+
+    /// An attach that came before the start.
+    struct PendingAttach: Sendable {
+        let id: Int
+        /// Connects the client to the socket and returns when no output can be lost any more.
+        let connect: @Sendable (_ socket: String) async -> Void
+        /// The start failed or the container was removed.
+        let cancel: @Sendable () -> Void
+    }
+
+    private struct Waiter {
+        let condition: WaitCondition
+        let answer: @Sendable (WaitResult) -> Void
+    }
+
+    private struct State {
+        var record: ContainerRecord
+        var waiters: [Int: Waiter] = [:]
+        var nextID = 0
+        var pending: [PendingAttach] = []
+        var execs: [String: ExecRecord] = [:]
+        var health: HealthState?
+        var restartTask: Task<Void, Never>?
+        var lastRestartDelay: Duration?
+        var attached = 0
+        var removed = false
+    }
+
+    let id: String
+    private let state: Mutex<State>
+    private let lock = AsyncLock()
+
+    init(_ record: ContainerRecord) {
+        id = record.id
+        state = Mutex(State(record: record))
+    }
+
+    var record: ContainerRecord { state.withLock { $0.record } }
+    var lifecycle: ContainerLifecycle { state.withLock { $0.record.lifecycle } }
+    var isRemoved: Bool { state.withLock { $0.removed } }
+
+    /// The id as messages show it.
+    var shortID: String { String(id.prefix(12)) }
+
+    @discardableResult
+    func mutate<T: Sendable>(_ body: (inout ContainerRecord) throws -> T) rethrows -> T { try state.withLock { try body(&$0.record) } }
+
+    /// Runs `body` when every earlier operation on this container is done.
+    func serially<T: Sendable>(_ body: () async throws -> T) async throws -> T {
+        await lock.acquire()
+        do {
+            let result = try await body()
+            lock.release()
+            return result
+        } catch {
+            lock.release()
+            throw error
+        }
+    }
+
+    // MARK: Waiting
+
+    /// Answers as soon as the condition holds. A cancelled wait answers with the present exit code.
+    func wait(_ condition: WaitCondition) async -> WaitResult { await beginWait(condition).result() }
+
+    /// A wait that counts from now on, whenever its result is asked for: nothing that happens in between is missed.
+    func beginWait(_ condition: WaitCondition) -> ContainerWait {
+        let (results, continuation) = AsyncStream.makeStream(of: WaitResult.self)
+        let answer: @Sendable (WaitResult) -> Void = { result in
+            continuation.yield(result)
+            continuation.finish()
+        }
+        let (id, now) = state.withLock { state -> (Int, WaitResult?) in
+            state.nextID += 1
+            let lifecycle = state.record.lifecycle
+            let holds = state.removed || condition == .notRunning && !lifecycle.isRunning && !lifecycle.isRestarting
+            if holds { return (state.nextID, WaitResult(exitCode: lifecycle.exitCode)) }
+            state.waiters[state.nextID] = Waiter(condition: condition, answer: answer)
+            return (state.nextID, nil)
+        }
+        if let now { answer(now) }
+        continuation.onTermination = { [weak self] _ in
+            // Never inside the lock: answers are given after it was released.
+            self?.state.withLock { _ = $0.waiters.removeValue(forKey: id) }
+        }
+        return ContainerWait(container: self, results: results)
+    }
+
+    /// The process ended: `nextExit` is answered, `notRunning` unless it will be restarted.
+    func answerExitWaiters(exitCode: Int, restarts: Bool) {
+        let ready = state.withLock { state in
+            let ready = state.waiters.filter { $0.value.condition == .nextExit || $0.value.condition == .notRunning && !restarts }
+            for key in ready.keys { state.waiters[key] = nil }
+            return ready
+        }
+        for waiter in ready.values { waiter.answer(WaitResult(exitCode: exitCode)) }
+    }
+
+    /// The container is gone, or its removal failed.
+    func answerRemovalWaiters(error: String?) {
+        let (ready, code) = state.withLock { state in
+            if error == nil { state.removed = true }
+            let ready = error == nil ? state.waiters : state.waiters.filter { $0.value.condition == .removed }
+            for key in ready.keys { state.waiters[key] = nil }
+            return (ready, state.record.lifecycle.exitCode)
+        }
+        for waiter in ready.values { waiter.answer(WaitResult(exitCode: code, error: error)) }
+    }
+
+    // MARK: Attach before start
+
+    func addPending(connect: @escaping @Sendable (String) async -> Void, cancel: @escaping @Sendable () -> Void) {
+        state.withLock { state in
+            state.nextID += 1
+            state.pending.append(PendingAttach(id: state.nextID, connect: connect, cancel: cancel))
+        }
+    }
+
+    func takePending() -> [PendingAttach] {
+        state.withLock { state in
+            defer { state.pending = [] }
+            return state.pending
+        }
+    }
+
+    // MARK: Execs, health, restart
+
+    var execIDs: [String] { state.withLock { state in state.execs.values.filter { $0.isListed }.map { $0.id }.sorted() } }
+    func exec(_ id: String) -> ExecRecord? { state.withLock { $0.execs[id] } }
+    func setExec(_ exec: ExecRecord) { state.withLock { $0.execs[exec.id] = exec } }
+    func removeExec(_ id: String) { state.withLock { $0.execs[id] = nil } }
+    var execs: [ExecRecord] { state.withLock { Array($0.execs.values) } }
+
+    @discardableResult
+    func mutateExec<T: Sendable>(_ id: String, _ body: (inout ExecRecord) -> T) -> T? {
+        state.withLock { state in
+            guard var exec = state.execs[id] else { return nil }
+            defer { state.execs[id] = exec }
+            return body(&exec)
+        }
+    }
+
+    var health: HealthState? { state.withLock { $0.health } }
+    func setHealth(_ health: HealthState?) { state.withLock { $0.health = health } }
+    func mutateHealth(_ body: (inout HealthState) -> Void) {
+        state.withLock { state in
+            guard var health = state.health else { return }
+            body(&health)
+            state.health = health
+        }
+    }
+
+    /// Remembers the task that will restart the container; an earlier one is cancelled.
+    func setRestart(_ task: Task<Void, Never>?, delay: Duration?) {
+        let old = state.withLock { state in
+            let old = state.restartTask
+            state.restartTask = task
+            state.lastRestartDelay = delay
+            return old
+        }
+        old?.cancel()
+    }
+
+    var lastRestartDelay: Duration? { state.withLock { $0.lastRestartDelay } }
+}
+
+/// A wait in progress.
+struct ContainerWait: Sendable {
+    fileprivate let container: ManagedContainer
+    fileprivate let results: AsyncStream<ManagedContainer.WaitResult>
+
+    /// Returns early, with an error, when the waiting task is cancelled.
+    func result() async -> ManagedContainer.WaitResult {
+        for await result in results { return result }
+        return .init(exitCode: container.lifecycle.exitCode, error: "context canceled")
+    }
+}
+
+/// A lock for code that awaits while holding it: first come, first served.
+final class AsyncLock: Sendable {
+    private struct State {
+        var held = false
+        var queue: [CheckedContinuation<Void, Never>] = []
+    }
+
+    private let state = Mutex(State())
+
+    func acquire() async {
+        if state.withLock({ state in
+            defer { state.held = true }
+            return !state.held
+        }) {
+            return
+        }
+        await withCheckedContinuation { continuation in
+            let free = state.withLock { state in
+                if !state.held {
+                    state.held = true
+                    return true
+                }
+                state.queue.append(continuation)
+                return false
+            }
+            if free { continuation.resume() }
+        }
+    }
+
+    func release() {
+        let next = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            guard !state.queue.isEmpty else {
+                state.held = false
+                return nil
+            }
+            return state.queue.removeFirst()
+        }
+        next?.resume()
+    }
+}

@@ -1,0 +1,70 @@
+import DockerAPI
+import FoundationEssentials
+import LinuxSystem
+import OCISpec
+
+/// `--security-opt`, taken apart.
+struct SecurityOptions: Sendable {
+    enum Seccomp: Sendable {
+        case engineDefault
+        case unconfined
+        /// Docker's JSON, as the client read it from the file.
+        case profile(String)
+    }
+
+    var seccomp = Seccomp.engineDefault
+    var noNewPrivileges: Bool?
+    var writableCgroups = false
+
+    static func validate(_ options: [String]) throws(DaemonError) { _ = try SecurityOptions(options) }
+
+    /// - Throws: `.invalidArgument` naming the option; nothing is ignored.
+    init(_ options: [String]) throws(DaemonError) {
+        for option in options {
+            if option == "no-new-privileges" {
+                noNewPrivileges = true
+                continue
+            }
+            guard let separator = option.firstIndex(where: { $0 == "=" || $0 == ":" }) else { throw .invalid("invalid --security-opt 1: \"\(option)\"") }
+            let key = option[..<separator]
+            let value = String(option[option.index(after: separator)...])
+            switch key {
+            case "seccomp":
+                switch value {
+                case "unconfined": seccomp = .unconfined
+                case "builtin": seccomp = .engineDefault
+                default:
+                    guard value.hasPrefix("{") else { throw .invalid("Decoding seccomp profile failed: the profile is not a JSON object") }
+                    seccomp = .profile(value)
+                }
+            case "no-new-privileges":
+                guard value == "true" || value == "false" else { throw .invalid("invalid --security-opt 2: \"\(option)\"") }
+                noNewPrivileges = value == "true"
+            case "apparmor":
+                guard value == "unconfined" || value.isEmpty || Self.hasAppArmor else { throw .invalid("AppArmor is not enabled on this host: \"\(option)\"") }
+            case "label":
+                guard value == "disable" else { throw .unimplemented("SELinux (--security-opt \(option))") }
+            case "writable-cgroups":
+                guard value == "true" || value == "false" else { throw .invalid("invalid --security-opt 2: \"\(option)\"") }
+                if value == "true" { throw .unimplemented("--security-opt writable-cgroups") }
+            default: throw .invalid("invalid --security-opt 2: \"\(option)\"")
+            }
+        }
+    }
+
+    static let hasAppArmor = (try? Files.readText("/sys/module/apparmor/parameters/enabled"))?.hasPrefix("Y") ?? false
+
+    /// What the engine hides and protects when the request does not say otherwise.
+    static let maskedPaths: [String] = {
+        var paths = [
+            "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+            "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+        ]
+        for name in ((try? Files.entries(of: "/sys/devices/system/cpu")) ?? []).sorted() where name.hasPrefix("cpu") && name.dropFirst(3).allSatisfy(\.isNumber) {
+            let path = "/sys/devices/system/cpu/\(name)/thermal_throttle"
+            if Files.exists(path) { paths.append(path) }
+        }
+        return paths
+    }()
+    static let readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+}

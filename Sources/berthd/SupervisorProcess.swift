@@ -1,0 +1,95 @@
+import Glibc
+import GRPCSocket
+import LinuxSystem
+import Synchronization
+
+/// The supervisor that berthd starts for itself: found again when it runs already, started when not, started again when it dies.
+///
+/// It lives in a session of its own and outlives berthd. Whether it runs is told by its socket: a lock file or a pid could lie after a crash.
+final class SupervisorProcess: Sendable {
+    let config: DaemonConfig
+    let client: SupervisorClient
+    /// Our child, to be reaped when it ends; 0 when somebody else started it.
+    private let child = Mutex<pid_t>(0)
+
+    init(config: DaemonConfig, client: SupervisorClient) {
+        self.config = config
+        self.client = client
+    }
+
+    private static let startPatience = Duration.seconds(20)
+    private static let checkInterval = Duration.milliseconds(500)
+
+    /// Returns when the supervisor answers.
+    ///
+    /// - Throws: what is missing, or that it does not answer.
+    func ensureRunning() async throws {
+        if await answers() {
+            Log.info("found a running supervisor on \(config.supervisorSocket)")
+            return
+        }
+        let pid = try start()
+        let deadline = ContinuousClock.now + Self.startPatience
+        while ContinuousClock.now < deadline {
+            if await answers() {
+                Log.info("started the supervisor, pid \(pid)")
+                return
+            }
+            if let status = reap() {
+                throw DaemonError.internalError("berth-supervisor ended at once (wait status \(status)); its messages are above")
+            }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        throw DaemonError.internalError("berth-supervisor does not answer on \(config.supervisorSocket)")
+    }
+
+    /// Watches it until cancelled. Task events and the services' calls reconnect by themselves.
+    func run() async {
+        while !Task.isCancelled {
+            do { try await Task.sleep(for: Self.checkInterval) } catch { return }
+            _ = reap()
+            if access(config.supervisorSocket, F_OK) == 0, isServed() { continue }
+            if await answers() { continue }
+            Log.warning("the supervisor is gone: starting it again")
+            do { try await ensureRunning() } catch { Log.error("cannot start the supervisor: \(error)") }
+        }
+    }
+
+    private func answers() async -> Bool { (try? await client.version()) != nil }
+
+    /// Whether somebody accepts on the socket. Costs a connect, no call.
+    private func isServed() -> Bool { (try? UnixSocket.connect(to: config.supervisorSocket)) != nil }
+
+    /// A supervisor that we started is our child until we end.
+    @discardableResult
+    private func reap() -> CInt? {
+        child.withLock { child in
+            var status: CInt = 0
+            guard child > 0, waitpid(child, &status, WNOHANG) == child else { return nil }
+            child = 0
+            return status
+        }
+    }
+
+    private func start() throws -> pid_t {
+        let program = try Self.siblingProgram("berth-supervisor")
+        try Files.makeDirectories(config.supervisorRoot, mode: 0o711)
+        try Files.makeDirectories(config.execRoot, mode: 0o711)
+        var arguments = ["--address", config.supervisorSocket, "--root", config.supervisorRoot, "--state", config.execRoot]
+        if config.debug { arguments += ["--log-level", "debug"] }
+        var request = SpawnRequest(program, arguments)
+        request.ownSession = true
+        // Its messages go where ours go; standard input stays /dev/null.
+        request.descriptors = [(1, 2), (2, 2)]
+        let pid = try request.start()
+        child.withLock { $0 = pid }
+        return pid
+    }
+
+    /// A program beside our own binary, or of that name on PATH.
+    static func siblingProgram(_ name: String) throws -> String {
+        let own = try Files.readLink("/proc/self/exe")
+        let beside = own[..<(own.lastIndex(of: "/") ?? own.startIndex)] + "/" + name
+        return access(String(beside), X_OK) == 0 ? String(beside) : name
+    }
+}
