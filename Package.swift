@@ -123,6 +123,7 @@ let package = Package(
             linkerSettings: [.linkedLibrary("protobuf-c")]),
 
         // Tests
+        tests("BerthTests", "Unit", ["berth", "DockerAPI"]),
         tests("OCISpecTests", "Unit", ["OCISpec", "JSONCodec"]),
         tests("JSONCodecTests", "Unit", ["JSONCodec", "OCISpec"]),
         tests("CgroupsTests", "Unit", ["Cgroups"]),

@@ -11,9 +11,27 @@ struct Storage {
     /// Removes what nothing refers to.
     let collect: @Sendable () async throws -> Void
 
+    /// Opens the stores and takes away what an earlier life has left half done.
     init(root: String, database: MetadataDatabase, events: EventExchange, threads: NIOThreadPool, group: any EventLoopGroup) throws {
-        snapshotters = []
-        services = []
-        collect = {}
+        let content = try ContentStore(root: "\(root)/content", database: database.pool)
+        let overlay = try OverlaySnapshotter(root: "\(root)/snapshots/overlay", database: database, pool: threads)
+        try content.removeUnknownFiles()
+        try content.removeIngests(olderThan: .seconds(7 * 86400))
+        try overlay.removeUnfinishedLayers()
+        try overlay.cleanup()
+        let collector = GarbageCollector(database: database, content: content, overlay: overlay)
+        let streams = StreamRegistry()
+        let registry = SnapshotterRegistry(overlay)
+        let transfers = TransferEngine(
+            content: content, overlay: overlay, database: database, events: events, collector: collector, streams: streams, threads: threads)
+        snapshotters = registry.names
+        services = [
+            ContentService(store: content, events: events, threads: threads),
+            SnapshotsService(snapshotters: registry, events: events, threads: threads),
+            DiffService(content: content, overlay: overlay, threads: threads),
+            StreamingService(streams: streams),
+            TransferService(engine: transfers),
+        ]
+        collect = { try await collector.collect() }
     }
 }

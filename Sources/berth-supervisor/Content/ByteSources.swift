@@ -77,6 +77,20 @@ final class FileSource: ByteSource {
     }
 }
 
+/// A blob, from its start.
+final class BlobSource: ByteSource {
+    private let blob: OpenBlob
+    private(set) var offset: Int64 = 0
+
+    init(_ blob: OpenBlob) { self.blob = blob }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        let count = try blob.readAll(into: buffer, at: offset)
+        offset += Int64(count)
+        return count
+    }
+}
+
 /// Bytes at hand.
 final class MemorySource: ByteSource {
     private let bytes: [UInt8]

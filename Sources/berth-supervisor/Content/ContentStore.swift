@@ -114,8 +114,9 @@ final class ContentStore: Sendable {
         try database.write { db in
             try db.execute(sql: "DELETE FROM content WHERE namespace = ? AND digest = ?", arguments: [namespace, digest.description])
             guard db.changesCount > 0 else { throw Self.missing(digest) }
-            try removeFileIfUnused(digest, db)
         }
+        // After the commit, so that a row never speaks of a file that is gone; in a transaction, so that nobody is adding the blob meanwhile.
+        try database.write { db in try removeFileIfUnused(digest, db) }
     }
 
     func removeFileIfUnused(_ digest: Digest, _ db: Database) throws {
@@ -232,5 +233,15 @@ final class OpenBlob: Sendable {
             done += count
         }
         return done
+    }
+}
+
+extension ContentStore {
+    /// A blob that is known to hold the same once it is uncompressed.
+    static func compressed(of diffID: Digest, in namespace: String, _ db: Database) throws -> ContentInfo? {
+        let rows = try Row.fetchAll(
+            db, sql: "SELECT digest FROM content WHERE namespace = ? AND digest != ? AND labels LIKE ?",
+            arguments: [namespace, diffID.description, "%\"containerd.io/uncompressed\":\"\(diffID)\"%"])
+        return try rows.first.flatMap { try? Digest(parsing: $0[0] as String) }.flatMap { try info($0, in: namespace, db) }
     }
 }

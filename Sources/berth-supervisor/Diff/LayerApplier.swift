@@ -8,6 +8,8 @@ struct AppliedLayer: Sendable {
     var entries = 0
     /// Bytes of file content written.
     var contentBytes: Int64 = 0
+    /// The layer says what its root directory looks like.
+    var hasRoot = false
 }
 
 /// Unpacks a layer into a directory that becomes an upper directory of overlayfs: removals as whiteouts, not carried out.
@@ -28,14 +30,15 @@ final class LayerApplier {
 
     /// - Parameters:
     ///   - source: the uncompressed archive.
-    ///   - lowers: the layers below, topmost first; empty for the first layer of an image.
+    ///   - lowers: the layers below, topmost first; nil for the first layer of an image. Asked only if the layer needs them, and may block
+    ///     until they are there.
     init(
-        _ source: any ByteSource, into root: DirectoryFD, lowers: [DirectoryFD], limits: TarLimits = TarLimits(),
+        _ source: any ByteSource, into root: DirectoryFD, lowers: (() throws -> [DirectoryFD])?, limits: TarLimits = TarLimits(),
         isCancelled: @escaping () -> Bool = { false }
     ) {
         reader = TarReader(source, limits: limits)
-        directories = LayerDirectories(root: root, lowers: LowerLayers(lowers))
-        hasLowers = !lowers.isEmpty
+        directories = LayerDirectories(root: root, lowers: LowerLayers(lowers ?? { [] }))
+        hasLowers = lowers != nil
         self.isCancelled = isCancelled
     }
 
@@ -69,6 +72,7 @@ final class LayerApplier {
             guard entry.kind == .directory else { throw StorageError(.invalidArgument, "member \(Self.text(entry.path)) names the root, but is no directory") }
             try setAttributes(entry, .current, in: directories.root)
             directoryTimes.append(([], entry.modified))
+            result.hasRoot = true
             return
         }
         if let whiteout = Whiteout(baseName: path.baseName) {

@@ -54,7 +54,6 @@ final class LayerDirectories {
 
     /// The file at `path` of the layers below, for a hard link whose target this layer does not have. Its parents are made in this layer.
     func copyUp(_ path: LayerPath) throws -> Bool {
-        guard !lowers.isEmpty else { return false }
         let directory = try walk(path.parent, making: true)
         guard let found = try lowers.lookup(walkedComponents + [path.name]) else { return false }
         try LayerFiles.copyUp(found, to: path.name, in: directory)

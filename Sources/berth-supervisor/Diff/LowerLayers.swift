@@ -12,16 +12,23 @@ final class LowerLayers {
         let status: FileStatus
     }
 
-    private let roots: [DirectoryFD]
+    private let load: () throws -> [DirectoryFD]
+    private var loaded: [DirectoryFD]?
 
-    init(_ roots: [DirectoryFD]) { self.roots = roots }
+    /// - Parameter roots: asked once, at the first look.
+    init(_ roots: @escaping () throws -> [DirectoryFD]) { load = roots }
 
-    var isEmpty: Bool { roots.isEmpty }
+    private func roots() throws -> [DirectoryFD] {
+        if let loaded { return loaded }
+        let roots = try load()
+        loaded = roots
+        return roots
+    }
 
     /// Looks a path of plain components up (no `..`, no links on the way: the caller resolves those). Nil when it is in no layer or removed.
-    func lookup(_ components: [CName]) throws(SystemError) -> Found? {
+    func lookup(_ components: [CName]) throws -> Found? {
         guard !components.isEmpty else { return nil }
-        for root in roots {
+        for root in try roots() {
             switch try lookup(components, in: root) {
             case .found(let found): return found
             case .hidden: return nil

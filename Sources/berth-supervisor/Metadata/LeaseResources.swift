@@ -36,4 +36,10 @@ enum LeaseResources {
                 """,
             arguments: [namespace, lease, resource.type, resource.id, namespace, lease])
     }
+
+    /// The thing is gone: no lease has it any more.
+    static func remove(_ resource: LeaseResource, in namespace: String, _ db: Database) throws {
+        try db.execute(
+            sql: "DELETE FROM lease_resources WHERE namespace = ? AND type = ? AND resource = ?", arguments: [namespace, resource.type, resource.id])
+    }
 }

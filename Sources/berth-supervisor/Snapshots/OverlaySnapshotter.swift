@@ -26,11 +26,11 @@ final class OverlaySnapshotter: Snapshotter {
     private let layers: DirectoryFD
     private let removed: DirectoryFD
     private let mountOptions: [String]
-    private let pool: NIOThreadPool
+    let pool: NIOThreadPool
     private let removals = Mutex(0)
     private let chains = Mutex<[Int64: [Int64]]>([:])
 
-    private static let upper = CName("fs")
+    static let upper = CName("fs")
     private static let work = CName("work")
 
     /// - Parameter pool: where directories of removed snapshots are deleted.
@@ -47,6 +47,16 @@ final class OverlaySnapshotter: Snapshotter {
 
     func upperPath(_ id: Int64) -> String { "\(root)/snapshots/\(id)/fs" }
     private func workPath(_ id: Int64) -> String { "\(root)/snapshots/\(id)/work" }
+
+    /// A directory that a mount of ours named, opened without a look at the rest of the path: anything but `ID/fs` of this snapshotter is refused.
+    func directory(_ path: String) throws -> DirectoryFD {
+        let prefix = "\(root)/snapshots/"
+        let parts = path.hasPrefix(prefix) ? path.dropFirst(prefix.utf8.count).split(separator: "/", omittingEmptySubsequences: false) : []
+        guard parts.count == 2, parts[1] == "fs", let id = Int64(parts[0]) else {
+            throw StorageError(.invalidArgument, "\(path) is no directory of a snapshot: invalid argument")
+        }
+        return try layers.directory(CName("\(id)")).directory(Self.upper)
+    }
 
     // MARK: Making
 

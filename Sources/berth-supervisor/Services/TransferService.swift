@@ -1,0 +1,161 @@
+import BerthDefaults
+import ContainerdAPI
+import GRPCSocket
+import OCISpec
+import SwiftProtobuf
+
+/// containerd.services.transfer.v1: one call that moves images between registries, archives and the image store.
+struct TransferService: GRPCService {
+    let engine: TransferEngine
+
+    private enum Endpoint {
+        case registry(TransferTypes_OCIRegistry)
+        case store(TransferTypes_ImageStore)
+        case importStream(TransferTypes_ImageImportStream)
+        case exportStream(TransferTypes_ImageExportStream)
+
+        init(_ any: Google_Protobuf_Any, _ side: String) throws(StorageError) {
+            if let registry = AnyMessages.unpack(any, as: TransferTypes_OCIRegistry.self) {
+                self = .registry(registry)
+            } else if let store = AnyMessages.unpack(any, as: TransferTypes_ImageStore.self) {
+                self = .store(store)
+            } else if let stream = AnyMessages.unpack(any, as: TransferTypes_ImageImportStream.self) {
+                self = .importStream(stream)
+            } else if let stream = AnyMessages.unpack(any, as: TransferTypes_ImageExportStream.self) {
+                self = .exportStream(stream)
+            } else {
+                throw StorageError(.unimplemented, "transfer \(side) \(any.typeURL): not implemented")
+            }
+        }
+
+        var name: String {
+            switch self {
+            case .registry(let registry): "OCI Registry (\(registry.reference))"
+            case .store(let store): "Local Image Store (\(store.name))"
+            case .importStream: "Image Import Stream"
+            case .exportStream: "Image Export Stream"
+            }
+        }
+    }
+
+    func register(in handlers: inout GRPCHandlers) {
+        handlers.unary(TransferAPI.transfer) { request, context in
+            let namespace = try context.requireNamespace()
+            try Identifiers.validate(namespace, "namespace")
+            let (source, destination) = (try Endpoint(request.source, "source"), try Endpoint(request.destination, "destination"))
+            let stream = request.options.progressStream.isEmpty ? nil : try engine.streams.get(request.options.progressStream, in: namespace)
+            let progress = TransferProgress(stream)
+            let result: Result<Void, any Error>
+            do {
+                result = .success(try await transfer(source, destination, progress, in: namespace, lease: context.lease))
+            } catch {
+                result = .failure(error)
+            }
+            await progress.finish()
+            try result.get()
+            return Google_Protobuf_Empty()
+        }
+    }
+
+    private func transfer(
+        _ source: Endpoint, _ destination: Endpoint, _ progress: TransferProgress, in namespace: String, lease: String?
+    ) async throws {
+        switch (source, destination) {
+        case (.registry(let registry), .store(let store)): try await pull(registry, store, progress, in: namespace, lease: lease)
+        case (.store(let store), .registry(let registry)): try await push(store, registry, progress, in: namespace)
+        case (.importStream(let stream), .store(let store)): try await load(stream, store, progress, in: namespace, lease: lease)
+        case (.store(let store), .exportStream(let stream)): try await export(store, stream, progress, in: namespace)
+        case (.store(let from), .store(let to)): try await tag(from, to, progress, in: namespace)
+        default: throw StorageError(.unimplemented, "unable to transfer from \(source.name) to \(destination.name): not implemented")
+        }
+    }
+
+    // MARK: Each kind
+
+    private func pull(
+        _ registry: TransferTypes_OCIRegistry, _ store: TransferTypes_ImageStore, _ progress: TransferProgress, in namespace: String, lease: String?
+    ) async throws {
+        let client = try engine.registry(registry, in: namespace)
+        let unpacks = try unpacks(store)
+        try await engine.withLease(lease, in: namespace) { lease in
+            let pull = PullTransfer(engine: engine, client: client, namespace: namespace, lease: lease, progress: progress)
+            _ = try await pull.run(to: store, matcher: PlatformMatcher(store.platforms), unpacks: unpacks)
+        }
+        // A name that moved leaves its old target behind.
+        engine.collector.schedule()
+    }
+
+    private func push(_ store: TransferTypes_ImageStore, _ registry: TransferTypes_OCIRegistry, _ progress: TransferProgress, in namespace: String) async throws {
+        let client = try engine.registry(registry, in: namespace)
+        let image = try engine.image(store.name, in: namespace)
+        try await PushTransfer(engine: engine, client: client, namespace: namespace, progress: progress)
+            .run(store.name, image, matcher: PlatformMatcher(store.platforms))
+    }
+
+    private func load(
+        _ source: TransferTypes_ImageImportStream, _ store: TransferTypes_ImageStore, _ progress: TransferProgress, in namespace: String, lease: String?
+    ) async throws {
+        guard !source.forceCompress else { throw StorageError(.unimplemented, "compressing layers at import: not implemented") }
+        let stream = try engine.streams.get(source.stream, in: namespace)
+        defer { stream.close() }
+        let unpacks = try unpacks(store)
+        let bytes = IncomingBytes(stream)
+        defer { bytes.abort(CancellationError()) }
+        try await engine.withLease(lease, in: namespace) { lease in
+            try await ImportTransfer(engine: engine, namespace: namespace, lease: lease, progress: progress)
+                .run(bytes, to: store, matcher: PlatformMatcher(store.platforms), unpacks: unpacks)
+        }
+        engine.collector.schedule()
+    }
+
+    private func export(
+        _ store: TransferTypes_ImageStore, _ destination: TransferTypes_ImageExportStream, _ progress: TransferProgress, in namespace: String
+    ) async throws {
+        let stream = try engine.streams.get(destination.stream, in: namespace)
+        defer { stream.close() }
+        var images: [(name: String, target: Descriptor)] = []
+        if !store.name.isEmpty { images.append((store.name, try engine.image(store.name, in: namespace))) }
+        for reference in store.extraReferences {
+            guard !reference.isPrefix else { throw StorageError(.unimplemented, "prefix lookup on export: not implemented") }
+            images.append((reference.name, try engine.image(reference.name, in: namespace)))
+        }
+        guard !images.isEmpty else { throw StorageError(.invalidArgument, "export names no image: invalid argument") }
+        progress.note("Exporting")
+        let sink = OutgoingBytes(stream)
+        let export = ExportTransfer(
+            content: engine.content, namespace: namespace,
+            matcher: PlatformMatcher(destination.allPlatforms ? [] : destination.platforms.isEmpty ? store.platforms : destination.platforms),
+            withDockerManifest: !destination.skipCompatibilityManifest, skipNonDistributable: destination.skipNonDistributable)
+        let wanted = images
+        do {
+            try await withTaskCancellationHandler {
+                try await BlockingThread.run { try export.run(wanted, to: sink) }
+                try await sink.finish()
+            } onCancel: {
+                sink.abort(CancellationError())
+            }
+        } catch {
+            sink.abort(error)
+            throw error
+        }
+        progress.note("Completed export")
+    }
+
+    private func tag(_ from: TransferTypes_ImageStore, _ to: TransferTypes_ImageStore, _ progress: TransferProgress, in namespace: String) async throws {
+        let target = try engine.image(from.name, in: namespace)
+        for image in try await engine.storeImages(target, names: try ImageNames.names(for: target, in: to, isImported: false), in: namespace) {
+            ImageEvents.created(image, in: namespace, engine.events)
+            progress.note("saved", name: image.name, descriptor: target)
+        }
+    }
+
+    /// The platforms to unpack. A snapshotter that is not here is refused rather than passed over: the client would find its image not unpacked.
+    private func unpacks(_ store: TransferTypes_ImageStore) throws -> [PlatformMatcher] {
+        try store.unpacks.map { unpack in
+            guard unpack.snapshotter.isEmpty || OverlaySnapshotter.names.contains(unpack.snapshotter) else {
+                throw StorageError(.invalidArgument, "snapshotter \(unpack.snapshotter) was not found: not found")
+            }
+            return unpack.hasPlatform && !unpack.platform.os.isEmpty ? PlatformMatcher([unpack.platform]) : .host
+        }
+    }
+}

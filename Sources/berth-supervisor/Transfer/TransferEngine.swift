@@ -1,0 +1,179 @@
+import AsyncHTTPClient
+import BerthDefaults
+import ContainerdAPI
+import GRDB
+import NIOCore
+import NIOPosix
+import OCISpec
+import SwiftProtobuf
+import Synchronization
+
+/// What every transfer works with, and the small steps that they share.
+final class TransferEngine: Sendable {
+    let content: ContentStore
+    let overlay: OverlaySnapshotter
+    let database: MetadataDatabase
+    let events: EventExchange
+    let collector: GarbageCollector
+    let streams: StreamRegistry
+    let threads: NIOThreadPool
+    let downloads: Downloads
+    let unpacker: Unpacker
+    /// Made at the first use: a supervisor that pulls nothing has no client.
+    private let client = Mutex<HTTPClient?>(nil)
+
+    init(
+        content: ContentStore, overlay: OverlaySnapshotter, database: MetadataDatabase, events: EventExchange, collector: GarbageCollector,
+        streams: StreamRegistry, threads: NIOThreadPool
+    ) {
+        self.content = content
+        self.overlay = overlay
+        self.database = database
+        self.events = events
+        self.collector = collector
+        self.streams = streams
+        self.threads = threads
+        downloads = Downloads(content: content, threads: threads)
+        unpacker = Unpacker(content: content, overlay: overlay)
+    }
+
+    /// On event loops of its own, so that a fast download does not hold up the calls of others.
+    var http: HTTPClient {
+        client.withLock { client in
+            if let client { return client }
+            var configuration = HTTPClient.Configuration(
+                redirectConfiguration: .disallow, timeout: .init(connect: .seconds(30), read: .seconds(60)), decompression: .disabled)
+            configuration.httpVersion = .http1Only
+            configuration.connectionPool.idleTimeout = .seconds(15)
+            let made = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup(numberOfThreads: 1), configuration: configuration)
+            client = made
+            return made
+        }
+    }
+
+    // MARK: Leases
+
+    /// Runs `body` under the client's lease, or under one of its own that keeps what the transfer makes until its images are written.
+    func withLease<Value: Sendable>(_ lease: String?, in namespace: String, _ body: (String) async throws -> Value) async throws -> Value {
+        if let lease { return try await body(lease) }
+        let id = "berth-transfer-\(UInt64.random(in: 0 ... .max))"
+        // If nobody is left to end it.
+        let labels = ["containerd.io/gc.expire": Timestamps.rfc3339(Clock.now + 86_400_000_000_000)]
+        try await database.write { db in
+            try MetadataDatabase.ensureNamespace(namespace, db)
+            try db.execute(
+                sql: "INSERT INTO leases (namespace, id, labels, created) VALUES (?, ?, ?, ?)", arguments: [namespace, id, Labels.encode(labels), Clock.now])
+        }
+        let result: Result<Value, any Error>
+        do { result = .success(try await body(id)) } catch { result = .failure(error) }
+        // Not part of the cancelled work: the lease has to go in any case.
+        _ = await Task { [database] in
+            try? await database.write { db in
+                // Held by the collector's own grace until it runs.
+                try db.execute(sql: "DELETE FROM lease_resources WHERE namespace = ? AND lease = ?", arguments: [namespace, id])
+                try db.execute(sql: "DELETE FROM leases WHERE namespace = ? AND id = ?", arguments: [namespace, id])
+            }
+        }.value
+        if case .failure = result { collector.schedule() }
+        return try result.get()
+    }
+
+    // MARK: Documents
+
+    func read(_ descriptor: Descriptor, in namespace: String) async throws -> [UInt8] {
+        try await threads.runIfActive { [content] in try content.read(descriptor.digest, in: namespace) }
+    }
+
+    /// Stores a small document under a lease, with labels.
+    func store(_ bytes: [UInt8], labels: [String: String], in namespace: String, lease: String) async throws -> Digest {
+        try await threads.runIfActive { [content] in try content.add(bytes, labels: labels, in: namespace, lease: lease) }
+    }
+
+    func label(_ digest: Digest, _ labels: [String: String], in namespace: String) async throws {
+        guard !labels.isEmpty else { return }
+        try await threads.runIfActive { [content] in try content.setLabels(labels, on: digest, in: namespace) }
+    }
+
+    func has(_ digest: Digest, in namespace: String) throws -> Bool { try content.exists(digest, in: namespace) }
+
+    // MARK: Images
+
+    /// Gives a descriptor the names that the client's `ImageStore` asks for; returns them.
+    func storeImages(_ target: Descriptor, names: [(name: String, labels: [String: String])], in namespace: String) async throws -> [Images_Image] {
+        let images = names.map { name, labels in
+            Images_Image.with {
+                $0.name = name
+                $0.labels = labels
+                $0.target = Types_Descriptor(target)
+                $0.createdAt = Timestamps.proto(Clock.now)
+                $0.updatedAt = $0.createdAt
+            }
+        }
+        return try await database.write { db in try images.map { try ImageRecords.createOrReplace($0, in: namespace, db) } }
+    }
+
+    func image(_ name: String, in namespace: String) throws -> Descriptor {
+        let image = try database.read { try ImageRecords.get(name, in: namespace, $0) }
+        return try Self.descriptor(image.target)
+    }
+
+    static func descriptor(_ target: Types_Descriptor) throws -> Descriptor {
+        Descriptor(mediaType: target.mediaType, digest: try ContentService.digest(target.digest), size: target.size, annotations: target.annotations)
+    }
+
+    // MARK: Registry
+
+    /// A client for a source or destination. Credentials come from the client's stream or the headers that are ours, and are never logged.
+    func registry(_ source: TransferTypes_OCIRegistry, in namespace: String) throws -> RegistryClient {
+        let reference: ImageReference
+        do { reference = try ImageReference(parsing: source.reference).withDefaultTag } catch {
+            throw StorageError(.invalidArgument, "\(error): \(source.reference)")
+        }
+        let resolver = source.resolver
+        guard resolver.hostDir.isEmpty else { throw StorageError(.unimplemented, "registry host configuration in \(resolver.hostDir): not implemented") }
+        var options = RegistryOptions()
+        if !resolver.defaultScheme.isEmpty {
+            guard resolver.defaultScheme == "http" || resolver.defaultScheme == "https" else {
+                throw StorageError(.invalidArgument, "unknown scheme \(resolver.defaultScheme): invalid argument")
+            }
+            options.scheme = resolver.defaultScheme
+        }
+        var fixed: RegistryCredentials?
+        var username = ""
+        for (name, value) in resolver.headers {
+            switch name.lowercased() {
+            case "x-berth-username": username = value
+            case "x-berth-password": fixed = .password(username: "", secret: value)
+            case "x-berth-identity-token": fixed = .refresh(value)
+            case "x-berth-insecure": options.insecure.insert(reference.domain)
+            default: options.headers.append((name, value))
+            }
+        }
+        if case .password(_, let secret)? = fixed { fixed = .password(username: username, secret: secret) }
+        let stream = resolver.authStream.isEmpty ? nil : try streams.get(resolver.authStream, in: namespace)
+        let text = source.reference
+        let credentials = fixed
+        return RegistryClient(reference, http: http, options: options) { host in
+            if let credentials { return credentials }
+            guard let stream else { return .anonymous }
+            return try await Self.ask(stream, host: host, reference: text)
+        }
+    }
+
+    private static func ask(_ stream: ClientStream, host: String, reference: String) async throws -> RegistryCredentials {
+        try await stream.send(
+            TransferTypes_AuthRequest.with {
+                $0.host = host
+                $0.reference = reference
+            })
+        guard let message = try await stream.receive(), let answer = AnyMessages.unpack(message, as: TransferTypes_AuthResponse.self) else {
+            throw StorageError(.unauthenticated, "client gave no credentials for \(host)")
+        }
+        switch answer.authType {
+        case .credentials: return answer.username.isEmpty && answer.secret.isEmpty ? .anonymous : .password(username: answer.username, secret: answer.secret)
+        case .refresh: return answer.secret.isEmpty ? .anonymous : .refresh(answer.secret)
+        case .header: return .header(answer.secret)
+        default: return .anonymous
+        }
+    }
+}

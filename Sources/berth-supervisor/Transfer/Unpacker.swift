@@ -1,0 +1,208 @@
+import BerthDefaults
+import LinuxSystem
+import OCILayer
+import OCISpec
+import Synchronization
+
+/// Turns the layers of an image into a chain of committed snapshots, several at a time and while their blobs still arrive.
+///
+/// A layer is unpacked by itself into a directory of its own and gets its parent when it is committed, lowest first. A layer that two images share is
+/// unpacked once, whoever came first.
+final class Unpacker: Sendable {
+    /// Where a layer's bytes come from.
+    enum Source: Sendable {
+        case stored
+        case arriving(Download)
+    }
+
+    struct Layer: Sendable {
+        let descriptor: Descriptor
+        let diffID: Digest
+        let source: Source
+        let job: TransferProgress.Job
+    }
+
+    private struct Key: Hashable {
+        let namespace: String
+        let chainID: Digest
+    }
+
+    private let content: ContentStore
+    private let overlay: OverlaySnapshotter
+    private let work = SharedWork<Key, Void>()
+    /// Layers that are inflated and written at a time, of all images together.
+    private let limiter = AsyncLimiter(4)
+    private let limits: TarLimits
+
+    init(content: ContentStore, overlay: OverlaySnapshotter, limits: TarLimits = TarLimits()) {
+        self.content = content
+        self.overlay = overlay
+        self.limits = limits
+    }
+
+    /// Whether the snapshot of the chain is there.
+    func isUnpacked(_ chainID: Digest, in namespace: String) throws -> Bool { try overlay.isCommitted(chainID.description, in: namespace) }
+
+    /// Unpacks what is missing of the chain. Returns when the last layer is committed.
+    func unpack(_ layers: [Layer], in namespace: String, lease: String?) async throws {
+        let chain = ImageDocuments.chainIDs(layers.map(\.diffID))
+        var first = 0
+        for index in layers.indices.reversed() where try isUnpacked(chain[index], in: namespace) {
+            first = index + 1
+            break
+        }
+        if first > 0 { try await keep(chain[first - 1], in: namespace, lease: lease) }
+        guard first < layers.count else { return }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            var parent: LayerTurn?
+            for index in first..<layers.count {
+                let below = parent
+                let turn = LayerTurn()
+                parent = turn
+                let (layer, chainID) = (layers[index], chain[index])
+                let parentID = index > 0 ? chain[index - 1] : nil
+                group.addTask { [self] in
+                    do {
+                        try await work.run(Key(namespace: namespace, chainID: chainID)) { [self] in
+                            try await unpack(layer, as: chainID, on: parentID, after: below, in: namespace, lease: lease)
+                        }
+                        layer.job.reached("extracted")
+                        turn.finish(.success(()))
+                    } catch {
+                        turn.finish(.failure(error))
+                        throw error
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    /// What is unpacked already is kept by the pull's lease as well.
+    private func keep(_ top: Digest, in namespace: String, lease: String?) async throws {
+        guard let lease else { return }
+        try await overlay.database.write { [overlay] db in
+            try LeaseResources.add(.snapshot(overlay.name, top.description), to: lease, in: namespace, db)
+        }
+    }
+
+    private func unpack(
+        _ layer: Layer, as chainID: Digest, on parentID: Digest?, after below: LayerTurn?, in namespace: String, lease: String?
+    ) async throws {
+        if try isUnpacked(chainID, in: namespace) { return }
+        let unfinished = try await overlay.beginLayer(chainID.description, in: namespace, lease: lease)
+        do {
+            let applied: AppliedLayer
+            do {
+                applied = try await limiter.run { try await apply(layer, into: unfinished, on: parentID, after: below, in: namespace) }
+            } catch is NeedsParent {
+                // Waited for without holding a place, which a layer below may need.
+                try await below?.wait()
+                try overlay.emptyLayer(unfinished)
+                applied = try await limiter.run { try await apply(layer, into: unfinished, on: parentID, after: nil, in: namespace) }
+            }
+            try await below?.wait()
+            try await overlay.finishLayer(
+                unfinished, as: chainID.description, parent: parentID?.description ?? "", hasRoot: applied.hasRoot,
+                labels: ["containerd.io/snapshot.ref": chainID.description], in: namespace, lease: lease)
+        } catch {
+            try? await overlay.abandonLayer(unfinished, in: namespace)
+            throw error
+        }
+    }
+
+    /// The layer refers to something of the layers below, which are not there yet.
+    private struct NeedsParent: Error {}
+
+    private func apply(
+        _ layer: Layer, into unfinished: UnfinishedLayer, on parentID: Digest?, after below: LayerTurn?, in namespace: String
+    ) async throws -> AppliedLayer {
+        let counter = ByteCounter()
+        let stop = CancellationFlag()
+        return try await withTaskCancellationHandler {
+            try await BlockingThread.run { [content, overlay, limits] in
+                let packed: any ByteSource
+                switch layer.source {
+                case .stored:
+                    let (blob, _) = try content.open(layer.descriptor.digest, in: namespace)
+                    packed = CountingSource(BlobSource(blob), counter)
+                    layer.job.moving("extracting", counter)
+                case .arriving(let download): packed = ArrivingSource(download, counter: counter)
+                }
+                let plain = HashingSource(try decompressed(packed))
+                let lowers = parentID.map { parent in
+                    { () throws -> [DirectoryFD] in
+                        if let below, !below.isFinished { throw NeedsParent() }
+                        return try overlay.layerDirectories(parent.description, in: namespace)
+                    }
+                }
+                let applier = LayerApplier(plain, into: unfinished.upper, lowers: lowers, limits: limits, isCancelled: { stop.isSet })
+                let applied = try applier.apply()
+                // The rest of the packed stream: only its end says that the blob was verified.
+                try packed.drain()
+                guard plain.digest == layer.diffID else {
+                    throw StorageError(.failedPrecondition, "wrong diff id calculated on extraction \"\(plain.digest)\", expected \"\(layer.diffID)\": failed precondition")
+                }
+                return applied
+            }
+        } onCancel: {
+            stop.set()
+        }
+    }
+}
+
+extension ByteSource {
+    /// Reads to the end.
+    func drain() throws {
+        try withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 16) { buffer in
+            while try read(into: buffer) > 0 {}
+        }
+    }
+}
+
+/// Counts what passes.
+final class CountingSource: ByteSource {
+    private let source: any ByteSource
+    private let counter: ByteCounter
+
+    init(_ source: any ByteSource, _ counter: ByteCounter) {
+        self.source = source
+        self.counter = counter
+    }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        let count = try source.read(into: buffer)
+        counter.add(Int64(count))
+        return count
+    }
+}
+
+/// Set once, looked at often.
+final class CancellationFlag: Sendable {
+    private let counter = ByteCounter()
+    var isSet: Bool { counter.current != 0 }
+    func set() { counter.set(1) }
+}
+
+/// A layer's turn to be a parent: the one above waits for its commit.
+final class LayerTurn: Sendable {
+    private let result = Mutex<Result<Void, any Error>?>(nil)
+    private let signal = OneTimeSignal()
+
+    var isFinished: Bool {
+        if case .success? = result.withLock({ $0 }) { return true }
+        return false
+    }
+
+    func finish(_ outcome: Result<Void, any Error>) {
+        result.withLock { $0 = outcome }
+        signal.set()
+    }
+
+    /// Returns after the commit, throws what the layer failed with. One waiter, twice at most: a chain has one child per pull.
+    func wait() async throws {
+        if result.withLock({ $0 == nil }) { await signal.wait() }
+        guard let outcome = result.withLock({ $0 }) else { throw CancellationError() }
+        try outcome.get()
+    }
+}
