@@ -37,7 +37,8 @@ final class MetadataDatabase: Sendable {
     init(path: String, threads: NIOThreadPool) throws {
         var configuration = Configuration()
         configuration.label = "metadata"
-        configuration.maximumReaderCount = 2
+        // Made as they are needed: the event loop must not wait for a reader that walks the whole database.
+        configuration.maximumReaderCount = 6
         configuration.persistentReadOnlyConnections = true
         configuration.busyMode = .timeout(5)
         configuration.prepareDatabase { db in

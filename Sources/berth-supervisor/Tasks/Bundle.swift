@@ -68,6 +68,15 @@ struct Bundle: Sendable {
         else { return }
         try syscall("chown", on: path) { chown(path, uid_t.max, root.hostID) }
         try syscall("chmod", on: path) { chmod(path, 0o710) }
+        // Up to the state root: our umask keeps these closed while nobody needs a way through.
+        var parent = path[...]
+        for _ in 0..<3 {
+            guard let slash = parent.lastIndex(of: "/"), slash > parent.startIndex else { break }
+            parent = parent[..<slash]
+            let directory = String(parent)
+            let mode = try Files.status(directory).st_mode
+            try syscall("chmod", on: directory) { chmod(directory, mode & 0o7777 | 0o011) }
+        }
     }
 
     /// Where the shim listens: `unix:///path` and which task API it speaks.
@@ -113,7 +122,9 @@ struct Bundle: Sendable {
     var isExitPublished: Bool { Files.exists("\(path)/exit-published") }
 
     func markExitPublished() {
-        do { _ = try Files.open("\(path)/exit-published", O_WRONLY | O_CREAT, mode: 0o600) } catch {
+        do throws(SystemError) { _ = try Files.open("\(path)/exit-published", O_WRONLY | O_CREAT, mode: 0o600) } catch {
+            // After a shim's death the bundle goes first.
+            if error.errno == .noSuchFile { return }
             Log.warn("cannot mark an exit as published", ["container": key.id, "namespace": key.namespace, "error": "\(error)"])
         }
     }
