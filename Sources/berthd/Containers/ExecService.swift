@@ -151,7 +151,12 @@ struct ExecService: Sendable {
     /// Told by the exit monitor.
     func exited(containerID: String, execID: String, _ exit: SupervisorClient.Exit) {
         guard let container = store.get(id: containerID) else { return }
-        guard container.mutateExec(execID, { $0.phase = .ended(exitCode: exit.code); $0.endedAt = exit.at }) != nil else {
+        let known: Bool? = container.mutateExec(execID) { exec in
+            exec.phase = .ended(exitCode: exit.code)
+            exec.endedAt = exit.at
+            return true
+        }
+        guard known == true else {
             Task { try? await environment.supervisor.deleteExec(id: containerID, execID: execID) }
             return
         }

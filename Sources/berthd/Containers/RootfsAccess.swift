@@ -15,22 +15,24 @@ enum RootfsAccess {
         case "bind", "": return DetachedRootfs(root: try Files.open(mount.source, O_PATH | O_DIRECTORY))
         case "overlay":
             let layers = overlayLayers(mount.options)
-            guard layers.count > 1 else { return DetachedRootfs(root: try Files.open(layers.first ?? "", O_PATH | O_DIRECTORY)) }
-            let context = try FilesystemContext(type: "overlay")
-            try setLowerLayers(layers, of: context)
-            return DetachedRootfs(root: try context.mount([.readonly, .nosuid, .nodev]))
+            if layers.count == 1 { return DetachedRootfs(root: try Files.open(layers[0], O_PATH | O_DIRECTORY)) }
+            return try overlay(layers)
         default: throw DaemonError.unimplemented("reading a root filesystem of type \(mount.type)")
         }
     }
 
-    /// `lowerdir+` takes one layer a call (Linux 6.8); before, all of them go into one string of at most 255 bytes, which mount(2) does not limit but
-    /// fsconfig(2) does, so long lists are given relative to nothing and may fail there.
-    private static func setLowerLayers(_ layers: [String], of context: borrowing FilesystemContext) throws {
-        do {
-            for layer in layers { try context.set("lowerdir+", layer) }
-        } catch let error where error.errno == .invalid {
-            try context.set("lowerdir", layers.joined(separator: ":"))
+    /// `lowerdir+` takes one layer a call (Linux 6.8). An older kernel takes all of them as one string, which fsconfig(2) limits to 255 bytes.
+    private static func overlay(_ layers: [String]) throws -> DetachedRootfs {
+        do { return DetachedRootfs(root: try mount(layers.map { ("lowerdir+", $0) })) } catch {
+            guard error.errno == .invalid else { throw error }
+            return DetachedRootfs(root: try mount([("lowerdir", layers.joined(separator: ":"))]))
         }
+    }
+
+    private static func mount(_ options: [(String, String)]) throws(SystemError) -> OwnedFD {
+        let context = try FilesystemContext(type: "overlay")
+        for (key, value) in options { try context.set(key, value) }
+        return try context.mount([.readonly, .nosuid, .nodev])
     }
 
     /// Directories of an overlay from the topmost on, the writable one first.
