@@ -123,7 +123,6 @@ let package = Package(
             linkerSettings: [.linkedLibrary("protobuf-c")]),
 
         // Tests
-        tests("BerthTests", "Unit", ["berth", "DockerAPI"]),
         tests("OCISpecTests", "Unit", ["OCISpec", "JSONCodec"]),
         tests("JSONCodecTests", "Unit", ["JSONCodec", "OCISpec"]),
         tests("CgroupsTests", "Unit", ["Cgroups"]),

@@ -31,10 +31,9 @@ struct HelpText {
             "  " + (flag.short.map { "-\($0), " } ?? "    ") + "--\(flag.name)" + (flag.typeName.isEmpty ? "" : " \(flag.typeName)")
         }
         let column = (heads.map(\.count).max() ?? 0) + 3
-        let wrapWidth = max(width - 1 - column, 24)
         var text = ""
         for (head, flag) in zip(heads, sorted) {
-            let lines = wrap(flag.usage + defaultNote(flag), wrapWidth)
+            let lines = wrap(flag.usage + defaultNote(flag), width - 1 - column)
             text += padded(head, column) + lines.joined(separator: "\n" + String(repeating: " ", count: column)) + "\n"
         }
         return text
@@ -50,20 +49,26 @@ struct HelpText {
         }
     }
 
-    /// Breaks at blanks; a line break in the text stays.
+    /// Breaks at blanks where pflag breaks: five columns before the edge, unless the rest fits into those five. A line break in the text stays.
     static func wrap(_ text: String, _ width: Int) -> [String] {
+        let slop = 5
+        let limit = max(width, 24) - slop
         var lines: [String] = []
-        for paragraph in text.split(separator: "\n", omittingEmptySubsequences: false) {
-            var line = ""
-            for word in paragraph.split(separator: " ", omittingEmptySubsequences: false) {
-                if !line.isEmpty, line.count + 1 + word.count > width {
-                    lines.append(line)
-                    line = String(word)
-                } else {
-                    line += line.isEmpty ? String(word) : " " + word
-                }
+        var rest = Substring(text)
+        while !rest.isEmpty {
+            guard limit + slop <= rest.count else {
+                lines += rest.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+                break
             }
-            lines.append(line)
+            let head = rest.prefix(limit)
+            guard let blank = head.lastIndex(where: { $0 == " " || $0 == "\n" }), blank > rest.startIndex else {
+                lines += rest.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+                break
+            }
+            var cut = blank
+            if let newline = head.lastIndex(of: "\n"), newline > rest.startIndex, newline < blank { cut = newline }
+            lines += rest[..<cut].split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+            rest = rest[rest.index(after: cut)...]
         }
         return lines
     }

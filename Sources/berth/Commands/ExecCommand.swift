@@ -38,13 +38,21 @@ enum ExecCommand {
             try engine.call("POST", "/exec/\(id)/start", body: .json(["Detach": true, "Tty": .bool(isTTY), "ConsoleSize": consoleSize]))
             return
         }
-        let signals = try SignalQueue([SIGWINCH])
+        let signals = try SignalQueue(isTTY ? [SIGWINCH, SIGTERM, SIGHUP] : [SIGWINCH])
         let response = try engine.open(
             "POST", "/exec/\(id)/start", body: .json(["Detach": false, "Tty": .bool(isTTY), "ConsoleSize": consoleSize]), upgrade: true)
         let session = StreamSession(client: call.client, stream: response.connection, isTTY: isTTY, takesInput: takesInput)
         session.signals = signals
         session.escape = try DetachSequence(keys)
-        session.onSignal = { _ in if isTTY { Attachment.resize(engine, "/exec/\(id)/resize") } }
+        session.onSignal = { [unowned session] signal in
+            if signal == SIGWINCH {
+                if isTTY { Attachment.resize(engine, "/exec/\(id)/resize") }
+            } else {
+                // Nobody forwards signals to an exec: the client ends, but not with the terminal in raw mode
+                session.leaveRawMode()
+                exit(128 + signal)
+            }
+        }
         if isTTY, LocalTerminal(descriptor: 0).exists { Attachment.resize(engine, "/exec/\(id)/resize") }
         session.enterRawMode()
         if try session.run() == .detached { throw CommandFailure("read escape sequence") }

@@ -1,3 +1,4 @@
+import DockerAPI
 import LinuxSystem
 
 /// `logs`.
@@ -25,11 +26,11 @@ enum LogsCommand {
         for key in ["timestamps", "details", "follow"] where call.bool(key) { query.append((key, "1")) }
         query.append(("tail", call.string("tail")))
         let response = try engine.open("GET", "/containers/\(container.string("Id"))/logs", query: query)
-        try copy(response, isTTY: isTTY, to: call.client)
+        try copy(response, isTTY: isTTY, follows: call.bool("follow"), to: call.client)
     }
 
-    /// Writes every piece as it arrives: whoever follows sees it at once, and a large log goes through in large pieces.
-    private static func copy(_ response: HTTPResponse, isTTY: Bool, to client: Client) throws {
+    /// Whoever follows sees every piece at once; otherwise a large log goes through in large pieces.
+    private static func copy(_ response: HTTPResponse, isTTY: Bool, follows: Bool, to client: Client) throws {
         var frame = FrameDecoder()
         while case let bytes = try response.read(), !bytes.isEmpty {
             if isTTY {
@@ -38,14 +39,14 @@ enum LogsCommand {
             }
             try frame.decode(bytes) { kind, payload in
                 switch kind {
-                case .output: client.out.write(bytes: payload)
-                case .error:
+                case .stdin, .stdout: client.out.write(bytes: payload)
+                case .stderr:
                     client.out.flush()
                     try payload.withUnsafeBytesThrowing { (raw) throws(SystemError) in try writeAll(2, raw) }
-                case .engine: throw CommandFailure("error from daemon in stream: \(String(decoding: payload, as: UTF8.self))")
+                case .systemError: throw CommandFailure("error from daemon in stream: \(String(decoding: payload, as: UTF8.self))")
                 }
             }
-            if !response.hasBufferedBytes { client.out.flush() }
+            if follows, !response.hasBufferedBytes { client.out.flush() }
         }
     }
 }

@@ -1,3 +1,4 @@
+import DockerAPI
 import Glibc
 import LinuxSystem
 
@@ -91,9 +92,9 @@ final class StreamSession {
         }
         try frame.decode(bytes) { kind, payload in
             switch kind {
-            case .output: if showsOutput { try client.out.writeNow(payload) }
-            case .error: if showsErrors { try payload.withUnsafeBytesThrowing { (raw) throws(SystemError) in try writeAll(2, raw) } }
-            case .engine: throw CommandFailure("error from daemon in stream: \(String(decoding: payload, as: UTF8.self))")
+            case .stdin, .stdout: if showsOutput { try client.out.writeNow(payload) }
+            case .stderr: if showsErrors { try payload.withUnsafeBytesThrowing { (raw) throws(SystemError) in try writeAll(2, raw) } }
+            case .systemError: throw CommandFailure("error from daemon in stream: \(String(decoding: payload, as: UTF8.self))")
             }
         }
     }
@@ -118,25 +119,22 @@ final class StreamSession {
     }
 }
 
-/// Takes Docker's multiplexed stream apart: `[kind, 0, 0, 0, length]` in front of every payload. Payloads are handed on in the pieces they arrive in.
+/// Takes Docker's multiplexed stream apart (`StreamFrame`). Payloads are handed on in the pieces they arrive in.
 struct FrameDecoder {
-    enum Kind: UInt8 { case output = 1, error = 2, engine = 3 }
-
     private var header: [UInt8] = []
     private var left = 0
-    private var kind = Kind.output
+    private var kind = StreamFrame.Kind.stdout
 
-    mutating func decode(_ bytes: ArraySlice<UInt8>, _ body: (Kind, ArraySlice<UInt8>) throws -> Void) throws {
+    mutating func decode(_ bytes: ArraySlice<UInt8>, _ body: (StreamFrame.Kind, ArraySlice<UInt8>) throws -> Void) throws {
         var rest = bytes
         while !rest.isEmpty {
             if left == 0 {
-                let needed = 8 - header.count
+                let needed = StreamFrame.headerLength - header.count
                 header += rest.prefix(needed)
                 rest = rest.dropFirst(needed)
-                guard header.count == 8 else { return }
-                guard let kind = Kind(rawValue: max(1, header[0])) else { throw CommandFailure("Unrecognized input header: \(header[0])") }
-                self.kind = kind
-                left = header[4..<8].reduce(0) { $0 << 8 | Int($1) }
+                guard header.count == StreamFrame.headerLength else { return }
+                guard let frame = StreamFrame(header: header) else { throw CommandFailure("Unrecognized input header: \(header[0])") }
+                (kind, left) = (frame.kind, Int(frame.length))
                 header.removeAll(keepingCapacity: true)
                 continue
             }

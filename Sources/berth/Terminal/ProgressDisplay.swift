@@ -22,7 +22,7 @@ struct ProgressDisplay {
         }
     }
 
-    private mutating func show(_ message: JSONValue, _ onAux: (JSONValue) -> Void) throws {
+    mutating func show(_ message: JSONValue, _ onAux: (JSONValue) -> Void = { _ in }) throws {
         if let aux = message["aux"], !aux.isNull {
             onAux(aux)
             return
@@ -42,7 +42,7 @@ struct ProgressDisplay {
         }
         let failure = message["errorDetail"].map { ($0.int("code"), $0.string("message")) } ?? (message["error"]?.stringValue).map { (0, $0) }
         if failure == nil { showLine(message, progress: progress) }
-        if !id.isEmpty, isTerminal { write("\u{1B}[\(distance)B") }
+        if distance > 0, isTerminal { write("\u{1B}[\(distance)B") }
         if let (code, text) = failure { throw CommandFailure(code == 401 ? "authentication is required" : text) }
     }
 
