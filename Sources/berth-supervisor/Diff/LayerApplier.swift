@@ -52,7 +52,8 @@ final class LayerApplier {
                 throw StorageError(error.errno == .noSpace ? .resourceExhausted : .internalError, "failed to unpack \(Self.text(entry.path)): \(error)")
             }
         }
-        for (path, time) in directoryTimes.reversed() {
+        // What the layer itself says comes last and counts.
+        for (path, time) in directories.copiedTimes.reversed() + directoryTimes.reversed() {
             // A later member may have replaced the directory by something else.
             guard let directory = try directories.existing(path) else { continue }
             try directory.setModified(.current, seconds: time.seconds, nanoseconds: time.nanoseconds)

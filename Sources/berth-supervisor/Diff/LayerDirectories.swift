@@ -63,6 +63,9 @@ final class LayerDirectories {
 
     // MARK: The walk
 
+    /// Directories that were made after those of a layer below, and the time they have there: set again when everything is unpacked.
+    private(set) var copiedTimes: [(path: [UInt8], time: TarTime)] = []
+
     /// Where the last walk ended, as components without links.
     private var walkedComponents: [CName] = []
 
@@ -106,6 +109,8 @@ final class LayerDirectories {
             try parent.makeDirectory(name, mode: 0o755)
             if let below, below.status.kind == .directory {
                 try LayerFiles.copyAttributes(of: below, to: name, in: parent)
+                let path = Array((real.map { Array($0.name.content) } + [component]).joined(separator: [UInt8(ascii: "/")]))
+                copiedTimes.append((path, TarTime(seconds: below.status.modifiedSeconds, nanoseconds: below.status.modifiedNanoseconds)))
             } else {
                 try parent.setMode(name, 0o755)
             }

@@ -75,6 +75,13 @@ final class RegistryClient: Sendable {
         return parts.count == 4 && parts[0] == 127
     }
 
+    /// The label by which content remembers where it came from: host without a port, as containerd writes it.
+    var sourceLabel: String {
+        let domain = reference.domain
+        let host = domain.hasPrefix("[") ? String(domain.prefix { $0 != "]" }) + "]" : String(domain.prefix { $0 != ":" })
+        return "containerd.io/distribution.source.\(host)"
+    }
+
     // MARK: Manifests
 
     /// What the reference's tag or digest stands for now.

@@ -85,8 +85,7 @@ struct PullTransfer {
     }
 
     private var sourceLabels: [String: String] {
-        let reference = client.reference
-        return ["containerd.io/distribution.source.\(reference.domain)": reference.path]
+        [client.sourceLabel: client.reference.path]
     }
 
     // MARK: One image

@@ -78,7 +78,7 @@ struct PushTransfer {
     }
 
     private var sourceLabels: [String: String] {
-        ["containerd.io/distribution.source.\(client.reference.domain)": client.reference.path]
+        [client.sourceLabel: client.reference.path]
     }
 
     private func upload(_ blob: Descriptor, _ job: TransferProgress.Job) async throws {
@@ -86,7 +86,7 @@ struct PushTransfer {
         let (file, size) = try await engine.threads.runIfActive { [engine, namespace] in try engine.content.open(blob.digest, in: namespace) }
         let info = try engine.content.info(blob.digest, in: namespace)
         // Where the blob came from on the same registry: it can be taken over without sending it.
-        let known = info.labels["containerd.io/distribution.source.\(client.reference.domain)"]?.split(separator: ",").map(String.init) ?? []
+        let known = info.labels[client.sourceLabel]?.split(separator: ",").map(String.init) ?? []
         let other = known.contains(client.reference.path) ? nil : known.last
         let counter = ByteCounter()
         job.moving("uploading", counter)
