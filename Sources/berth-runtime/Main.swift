@@ -14,24 +14,28 @@ struct Main {
         /// `exec` leaves what follows the container's id to the program.
         var stopAfter: Int?
         var failureCode: CInt = 1
+        /// Makes processes that enter containers.
+        var isSealed = false
         let body: (ParsedOptions, GlobalOptions) throws(RuntimeError) -> CInt
     }
 
     private static func command(_ name: String) -> Command? {
         switch name {
-        case "create": Command(specs: CreateCommand.specs, body: CreateCommand.run)
+        case "create": Command(specs: CreateCommand.specs, isSealed: true, body: CreateCommand.run)
         case "start": Command(specs: [], body: StartCommand.run)
-        case "run": Command(specs: RunCommand.specs, body: RunCommand.run)
-        case "exec": Command(specs: ExecCommand.specs, stopAfter: 1, failureCode: ExecCommand.failureCode, body: ExecCommand.run)
+        case "run": Command(specs: RunCommand.specs, isSealed: true, body: RunCommand.run)
+        case "exec": Command(specs: ExecCommand.specs, stopAfter: 1, failureCode: ExecCommand.failureCode, isSealed: true, body: ExecCommand.run)
         case "state": Command(specs: [], body: StateCommand.run)
         case "kill": Command(specs: KillCommand.specs, body: KillCommand.run)
         case "delete": Command(specs: DeleteCommand.specs, body: DeleteCommand.run)
+        case "ps": Command(specs: PsCommand.specs, stopAfter: 1, body: PsCommand.run)
+        case "spec": Command(specs: SpecCommand.specs, body: SpecCommand.run)
+        case "features": Command(specs: [], body: FeaturesCommand.run)
         case "list": Command(specs: ListCommand.specs, body: ListCommand.run)
         case "pause": Command(specs: [], body: PauseCommand.pause)
         case "resume": Command(specs: [], body: PauseCommand.resume)
         case "update": Command(specs: UpdateCommand.specs, body: UpdateCommand.run)
         case "events": Command(specs: EventsCommand.specs, body: EventsCommand.run)
-        case "features": Command(specs: [], body: FeaturesCommand.run)
         case "checkpoint", "restore": Command(specs: [], stopAfter: 0) { (_, _) throws(RuntimeError) in throw .notBuilt(name) }
         default: nil
         }
@@ -47,6 +51,7 @@ struct Main {
             let options = try globalOptions(global, &diagnostics)
             guard let command = command(name) else { throw RuntimeError(.invalidArgument, "no such command: \(name)") }
             failureCode = command.failureCode
+            if command.isSealed { try ExecutableSeal.ensure() }
             let parsed = try CommandLineParser.parse(global.arguments.dropFirst(), command.specs, stopAfter: command.stopAfter)
             label = "\(name)\(parsed.arguments.first.map { " \($0)" } ?? ""): "
             return try command.body(parsed, options)

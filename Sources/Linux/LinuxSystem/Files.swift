@@ -197,6 +197,13 @@ package enum Files {
         try syscall("fcntl", on: name) { fcntl(fd, F_SETLKW, &lock) }
     }
 
+    /// Makes the directory the caller's root and working directory.
+    package static func changeRoot(_ directory: borrowing OwnedFD, name: String) throws(SystemError) {
+        try changeDirectory(to: directory, name: name)
+        try syscall("chroot", on: name) { chroot(".") }
+        try changeDirectory("/")
+    }
+
     package static func makeFIFO(_ path: String, mode: mode_t) throws(SystemError) { try syscall("mkfifo", on: path) { mkfifo(path, mode) } }
 }
 

@@ -109,6 +109,11 @@ package enum Mounts {
         try Files.changeDirectory("/")
     }
 
+    /// Whether the mount a file was opened through, or its filesystem, is read-only.
+    package static func isReadonly(_ file: borrowing OwnedFD, name: String) throws(SystemError) -> Bool {
+        try filesystem(of: file, name: name).f_flags & 1 != 0  // ST_RDONLY
+    }
+
     /// `statfs` of what a descriptor refers to: type and mount flags.
     package static func filesystem(of file: borrowing OwnedFD, name: String) throws(SystemError) -> statfs {
         let fd = file.rawValue

@@ -116,4 +116,5 @@ package enum ProcessAttributes {
     }
 
     package static func isRoot() -> Bool { geteuid() == 0 }
+    package static func userAndGroup() -> (user: UInt32, group: UInt32) { (geteuid(), getegid()) }
 }

@@ -94,6 +94,15 @@ package enum Processes {
         return SystemError(call: "exec", subject: name, errno: Errno(rawValue: Glibc.errno))
     }
 
+    /// Becomes the program behind a descriptor with the caller's own arguments and environment.
+    ///
+    /// A program without a path of its own has Swift's start-up look for a backtrace helper in the working directory: not with this variable set.
+    package static func executeAgain(_ file: borrowing OwnedFD, name: String) -> SystemError {
+        setenv("SWIFT_BACKTRACE", "enable=no", 1)
+        _ = berth_execveat(file.rawValue, "", CommandLine.unsafeArgv, environ, AT_EMPTY_PATH)
+        return SystemError(call: "exec", subject: name, errno: Errno(rawValue: Glibc.errno))
+    }
+
     /// Waits until the child `pid` has ended and reaps it.
     package static func wait(for pid: pid_t) throws(SystemError) -> ExitStatus {
         var status: CInt = 0

@@ -92,7 +92,7 @@ struct ContainerRequest {
         ContainerRecord(
             ociVersion: plan.spec.ociVersion, id: id, bundle: bundle, rootfs: plan.rootfs, annotations: plan.spec.annotations, created: Diagnostics.now(),
             ownerUID: getuid(), creator: try attempt { () throws(SystemError) in try ProcessIdentity(of: getpid()) }, initProcess: nil,
-            cgroup: cgroup, ownPIDNamespace: plan.namespaces.creates(.pid),
+            cgroup: cgroup, ownPIDNamespace: plan.namespaces.creates(.pid), ownMountNamespace: plan.namespaces.separates(.mount),
             namespaces: NamespaceKind.allCases.filter { plan.namespaces.separates($0) }.map(\.rawValue))
     }
 

@@ -54,6 +54,7 @@ enum DeleteCommand {
             if !record.ownPIDNamespace { try cgroup.signal(SIGKILL) }
             try cgroup.remove()
         }
+        if !record.ownMountNamespace { try? Mounts.detach(record.rootfs) }
         try directory.remove()
         do throws(RuntimeError) { try Hooks.run(hooks, named: "poststop", state: record.state(.stopped)) } catch { diagnostics.warn(error.message) }
     }

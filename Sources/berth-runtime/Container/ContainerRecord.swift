@@ -41,6 +41,8 @@ struct ContainerRecord: Codable {
     var cgroup: Cgroup
     /// Whether the pid namespace ends with the init. If not, `delete` kills what is left in the cgroup.
     var ownPIDNamespace: Bool
+    /// If not, `delete` detaches what was mounted on the root.
+    var ownMountNamespace: Bool
 
     /// The namespaces of the init that `exec` enters.
     var namespaces: [String]

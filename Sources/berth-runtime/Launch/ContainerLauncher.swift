@@ -167,6 +167,7 @@ struct ContainerLauncher {
     private func cleanedUp(_ child: borrowing ChildProcess, _ error: RuntimeError) -> RuntimeError {
         try? Processes.signal(SIGKILL, to: child.pidfd, name: "init")
         _ = try? Processes.wait(for: child.pid)
+        if !plan.namespaces.separates(.mount) { try? Mounts.detach(plan.rootfs) }
         do throws(CgroupError) { try cgroup.remove() } catch let second { return RuntimeError(error.code, "\(error.message); \(second)") }
         return error
     }

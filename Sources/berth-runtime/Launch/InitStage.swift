@@ -69,7 +69,8 @@ struct InitStage: ~Copyable {
         ProcessAttributes.setUmask(0)
         try SecurityLabels.check(plan.process)
         var builder = try RootfsBuilder(
-            rootPath: plan.rootfs, propagation: plan.linux.rootfsPropagation, inUserNamespace: plan.namespaces.hasUserNamespace,
+            rootPath: plan.rootfs, propagation: plan.linux.rootfsPropagation, ownMountNamespace: plan.namespaces.separates(.mount),
+            inUserNamespace: plan.namespaces.hasUserNamespace,
             mountLabel: plan.linux.mountLabel.flatMap { $0.isEmpty ? nil : $0 }, prepared: preparedMounts)
         var joined = false
         for (index, mount) in plan.mounts.enumerated() {

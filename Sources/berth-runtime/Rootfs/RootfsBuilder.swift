@@ -13,6 +13,7 @@ struct RootfsBuilder: ~Copyable {
     let rootPath: String
     /// The host's /proc, for what must not be redirected by the container's.
     let proc: ProcHandle
+    let ownMountNamespace: Bool
     let inUserNamespace: Bool
     let mountLabel: String?
     private var lateReadonly: [String] = []
@@ -22,18 +23,24 @@ struct RootfsBuilder: ~Copyable {
     /// Separates the mount namespace from the host's propagation and puts the root filesystem on a mount of its own.
     ///
     /// Spec: config-linux.md#rootfs-mount-propagation.
-    init(rootPath: String, propagation: String?, inUserNamespace: Bool, mountLabel: String?, prepared: [Int: CInt]) throws(RuntimeError) {
+    ///
+    /// Without a mount namespace of its own the container's mounts are the host's too: they lie below a private mount of the root, which `delete` detaches.
+    init(
+        rootPath: String, propagation: String?, ownMountNamespace: Bool, inUserNamespace: Bool, mountLabel: String?, prepared: [Int: CInt]
+    ) throws(RuntimeError) {
         let outer: MountPropagation = propagation == "private" || propagation == "rprivate" ? .private : .slave
         let handle = try attempt { () throws(SystemError) in try ProcHandle() }
         let tree = try during("prepare rootfs") { () throws(SystemError) in
-            try Mounts.setPropagation("/", outer, recursive: true)
+            if ownMountNamespace { try Mounts.setPropagation("/", outer, recursive: true) }
             let tree = try Mounts.cloneTree(rootPath, recursive: true)
             try Mounts.attach(tree, onto: rootPath)
+            if !ownMountNamespace { try Mounts.change(tree, propagation: .private, recursive: true, name: rootPath) }
             return tree
         }
         proc = handle
         root = RootedPath(tree)
         self.rootPath = rootPath
+        self.ownMountNamespace = ownMountNamespace
         self.inUserNamespace = inUserNamespace
         self.mountLabel = mountLabel
         self.prepared = prepared
@@ -119,7 +126,9 @@ struct RootfsBuilder: ~Copyable {
     /// Makes the container's root `/`. Without a mount namespace of its own there is only chroot.
     borrowing func pivot(noPivot: Bool) throws(RuntimeError) {
         try during("change the root to \(rootPath)") { () throws(SystemError) in
-            if noPivot {
+            if !ownMountNamespace {
+                try Files.changeRoot(root.directory, name: rootPath)
+            } else if noPivot {
                 try Mounts.moveRoot(root.directory, name: rootPath)
             } else {
                 try Mounts.pivot(into: root.directory, name: rootPath)

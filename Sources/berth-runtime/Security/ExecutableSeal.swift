@@ -1,9 +1,46 @@
 import BerthDefaults
+import Glibc
 import LinuxSystem
 
-/// Keeps a container from reaching the runtime's own binary (CVE-2019-5736).
+/// Keeps a container from reaching the runtime's own binary on the host (CVE-2019-5736).
+///
+/// Until its execve the init is a copy of the runtime, so /proc/PID/exe in the container leads to the host's file. Two things stand before it:
+///
+/// 1. The process is not dumpable: others may open its /proc/PID/exe, fd and mem only with CAP_SYS_PTRACE in the host's user namespace.
+/// 2. A container can still make the init execute `/proc/self/exe`, as its program or after `#!`, and then it is dumpable and a writer may wait for its
+///    end. Therefore the file is reached through a read-only mount that belongs to no mount namespace: nobody can make it writable, and opening the
+///    link for writing is EROFS whatever capabilities the container has.
+///
+/// The mount is a detached clone of the binary's own (open_tree, mount_setattr), from which the program executes itself once more; that takes half a
+/// millisecond and copies nothing. A caller that starts the runtime from a read-only mount, as berth-shim does, saves even that.
 enum ExecutableSeal {
+    /// Comes back when the running program is sealed; executes it again when it is not.
+    ///
+    /// Without the right to mount, the file is not the caller's to write either, unless the caller owns it: that is refused by nothing here, since a
+    /// program that may overwrite the runtime already runs as its owner on the host.
+    static func ensure() throws(RuntimeError) {
+        guard ProcessAttributes.isRoot() else { return }
+        try during("seal the runtime's binary") { () throws(SystemError) in
+            let link = "/proc/self/exe"
+            let file = try Files.open(link, O_PATH)
+            if try Mounts.isReadonly(file, name: link) { return }
+            let sealed: OwnedFD
+            do throws(SystemError) { sealed = try Mounts.cloneTree(of: file, name: link, recursive: false) } catch {
+                // Root of a user namespace that does not own the mount: nothing to be gained by writing there.
+                if error.errno == .notPermitted || error.errno == .invalid { return }
+                throw error
+            }
+            try Mounts.change(sealed, set: .readonly, name: link)
+            throw Processes.executeAgain(sealed, name: link)
+        }
+    }
+
     /// Nobody but a holder of CAP_SYS_PTRACE in the host's user namespace may open /proc/PID/exe, fd or mem of this process and of its copies, until they
     /// become another program.
-    static func hide() throws(RuntimeError) { try attempt { () throws(SystemError) in try ProcessAttributes.setDumpable(false) } }
+    ///
+    /// Not for an unprivileged runtime: its own /proc files would no longer be its own, and it could not write the id maps. Its children lose
+    /// dumpability with their change of ids.
+    static func hide() throws(RuntimeError) {
+        if ProcessAttributes.isRoot() { try attempt { () throws(SystemError) in try ProcessAttributes.setDumpable(false) } }
+    }
 }
