@@ -127,6 +127,7 @@ let package = Package(
         tests("JSONCodecTests", "Unit", ["JSONCodec", "OCISpec"]),
         tests("CgroupsTests", "Unit", ["Cgroups"]),
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
+        tests("BerthRuntimeTests", "Unit", ["berth-runtime", "OCISpec"]),
         tests("NetlinkTests", "Unit", ["Netlink", "LinuxSystem"]),
         tests(
             "BerthSupervisorTests", "Unit",

@@ -13,7 +13,8 @@ struct SeccompCache {
     /// More files than this are thrown away together: profiles are few, unless somebody makes them up.
     private static let limit = 128
     private static let longestFile = 1 << 20
-    private static let magic: [UInt8] = Array("berth seccomp 1\n".utf8)
+    /// Counts up whenever the compiler or the stub changes what a profile becomes.
+    private static let magic: [UInt8] = Array("berth seccomp 2\n".utf8)
 
     /// - Parameter root: the runtime's root directory, which exists.
     init(root: String) { directory = "\(root)/.seccomp" }

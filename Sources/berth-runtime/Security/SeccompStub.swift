@@ -46,7 +46,7 @@ enum SeccompStub {
         return [
             instruction(0x15, value: token, whenFalse: 6),
             instruction(0x20, value: 0),
-            instruction(0x35, value: x32Bit, whenTrue: 2),
+            instruction(0x35, value: x32Bit, whenTrue: 1),
             instruction(0x25, value: last, whenTrue: 1, whenFalse: 2),
             instruction(0x25, value: x32Last ?? .max, whenFalse: 1),
             answer,
