@@ -11,8 +11,10 @@ struct NamespacesService: GRPCService {
 
     func register(in handlers: inout GRPCHandlers) {
         handlers.unary(NamespacesAPI.get) { request, _ in
-            let found = try database.read { try Self.get(request.name, $0) }
-            return .with { $0.namespace = found }
+            // containerd answers for any name: clients read the labels of a namespace before the first thing is in it.
+            try Identifiers.validate(request.name, "namespace")
+            let found = try database.read { try Self.find(request.name, $0) }
+            return .with { $0.namespace = found ?? .with { $0.name = request.name } }
         }
         handlers.unary(NamespacesAPI.list) { request, _ in
             let filters = try FilterSet(request.filter.isEmpty ? [] : [request.filter])
@@ -51,8 +53,10 @@ struct NamespacesService: GRPCService {
         handlers.unary(NamespacesAPI.update) { request, _ in
             let change = request.namespace
             let paths = request.updateMask.paths
+            try Identifiers.validate(change.name, "namespace")
             let updated = try await database.write { db in
-                var found = try Self.get(change.name, db)
+                try MetadataDatabase.ensureNamespace(change.name, db)
+                var found = try Self.find(change.name, db) ?? change
                 found.labels = try Labels.updated(found.labels, with: change.labels, paths: paths)
                 try db.execute(sql: "UPDATE namespaces SET labels = ? WHERE name = ?", arguments: [Labels.encode(found.labels), found.name])
                 return found
@@ -71,11 +75,8 @@ struct NamespacesService: GRPCService {
         }
     }
 
-    private static func get(_ name: String, _ db: Database) throws -> Namespaces_Namespace {
-        guard let row = try Row.fetchOne(db, sql: "SELECT name, labels FROM namespaces WHERE name = ?", arguments: [name]) else {
-            throw SupervisorError(.notFound, "namespace \"\(name)\": not found")
-        }
-        return namespace(row)
+    private static func find(_ name: String, _ db: Database) throws -> Namespaces_Namespace? {
+        try Row.fetchOne(db, sql: "SELECT name, labels FROM namespaces WHERE name = ?", arguments: [name]).map(namespace)
     }
 
     private static func namespace(_ row: Row) -> Namespaces_Namespace {
@@ -86,7 +87,7 @@ struct NamespacesService: GRPCService {
     }
 
     private static func delete(_ name: String, _ db: Database) throws {
-        _ = try get(name, db)
+        guard try find(name, db) != nil else { throw SupervisorError(.notFound, "namespace \"\(name)\": not found") }
         var left: [String] = []
         for (table, what) in [("images", "images"), ("content", "blobs"), ("snapshots", "snapshots"), ("containers", "containers")] {
             let used = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM \(table) WHERE namespace = ?)", arguments: [name]) ?? false

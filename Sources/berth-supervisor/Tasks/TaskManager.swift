@@ -309,7 +309,10 @@ final class TaskManager: Sendable {
             logs.follow(bundle)
             entries.withLock { $0[bundle.key] = .live(shim) }
             shim.watch { [self] shim in died(shim) }
-            await reportMissedExit(shim)
+            guard await reportMissedExit(shim) else {
+                startCleaning(shim, isHalfMade: false)
+                return nil
+            }
             return shim
         } catch {
             Log.warn("no shim answers for a bundle, cleaning up", ["container": bundle.key.id, "namespace": bundle.key.namespace, "reason": "\(error)"])
@@ -324,9 +327,15 @@ final class TaskManager: Sendable {
         }
     }
 
-    private func reportMissedExit(_ shim: Shim) async {
-        guard let state = try? await shim.call(ShimAPI.state, .with { $0.id = shim.id }, timeout: Self.recoveryTimeout) else { return }
-        guard state.status == .stopped, exits.claim(shim.bundle) else { return }
+    /// Publishes the exit of a task that has stopped and of which nobody has heard.
+    /// - Returns: whether the shim has a task at all: we may have died between its start and the task's creation.
+    private func reportMissedExit(_ shim: Shim) async -> Bool {
+        let state: Shim_StateResponse
+        do { state = try await shim.call(ShimAPI.state, .with { $0.id = shim.id }, timeout: Self.recoveryTimeout) } catch {
+            if error.code == .notFound { shim.expectEnd() }
+            return error.code != .notFound
+        }
+        guard state.status == .stopped, exits.claim(shim.bundle) else { return true }
         events.publish(
             Events_TaskExit.with {
                 $0.containerID = shim.id
@@ -335,5 +344,6 @@ final class TaskManager: Sendable {
                 $0.exitStatus = state.exitStatus
                 $0.exitedAt = state.exitedAt
             }, topic: "/tasks/exit", namespace: shim.key.namespace)
+        return true
     }
 }
