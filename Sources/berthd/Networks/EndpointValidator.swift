@@ -78,7 +78,7 @@ extension EndpointSettings {
     }
 
     /// With every field there, as answers have them.
-    var complete: EndpointSettings {
+    var filled: EndpointSettings {
         var copy = self
         copy.MacAddress = MacAddress ?? ""
         copy.GwPriority = GwPriority ?? 0

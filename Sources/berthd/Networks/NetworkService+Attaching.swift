@@ -63,7 +63,7 @@ extension NetworkService: NetworkAttaching {
         var settings = container.endpoints[record.name] ?? EndpointSettings()
         settings.NetworkID = record.id
         settings.EndpointID = HexID.random()
-        attachment.endpoints[record.name] = settings.complete
+        attachment.endpoints[record.name] = settings.filled
         let extra = try HostsFile.extraHosts(container.extraHosts, hostGateway: hostGateway)
         let wanted = hostResolvConf(for: container)
         if mode == "none" {

@@ -13,7 +13,7 @@ extension NetworkService {
     ///   - interfaces: names that the container has already.
     ///   - restored: `settings` is what an earlier daemon decided, to be taken as it is.
     func makeEndpoint(_ record: NetworkRecord, _ settings: EndpointSettings, container: NetworkContainer, interfaces: [String], restored: Bool = false) throws -> ActiveEndpoint {
-        var settings = settings.complete
+        var settings = settings.filled
         var addresses: [IPNetwork] = []
         do {
             if record.enableIPv4, let address = try takeAddress(.v4, wanted: restored ? settings.IPAddress : settings.IPAMConfig?.IPv4Address, record, required: !restored) { addresses.append(address) }

@@ -38,7 +38,7 @@ enum FileTree {
 }
 
 /// Copies a directory tree with owners, modes, times, extended attributes, links and special files: an image's content into a new volume.
-struct TreeCopier {
+final class TreeCopier {
     private struct FileID: Hashable {
         let device: UInt64
         let inode: UInt64
@@ -46,10 +46,12 @@ struct TreeCopier {
 
     /// First copies of files that have several names.
     private var linked: [FileID: (directory: DirectoryFD, name: CName)] = [:]
-    private var buffer = [UInt8](repeating: 0, count: 1 << 18)
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 16)
+
+    deinit { buffer.deallocate() }
 
     /// Copies what is in `source` into `target`, and gives `target` the attributes of `source`.
-    mutating func copy(_ source: DirectoryFD, into target: DirectoryFD) throws(SystemError) {
+    func copy(_ source: DirectoryFD, into target: DirectoryFD) throws(SystemError) {
         for bytes in try source.names() {
             let name = CName(bytes)
             let status = try source.status(name)
@@ -77,13 +79,13 @@ struct TreeCopier {
         try copyAttributes(of: .current, try source.status(.current), from: source, to: .current, in: target)
     }
 
-    private mutating func copyFile(_ name: CName, from source: DirectoryFD, into target: DirectoryFD) throws(SystemError) {
+    private func copyFile(_ name: CName, from source: DirectoryFD, into target: DirectoryFD) throws(SystemError) {
         let input = try source.openFile(name), output = try target.createFile(name)
         var offset: Int64 = 0
         while true {
-            let count = try input.readSome(into: &buffer, at: offset, on: name.description)
+            let count = try input.readSome(into: buffer, at: offset, on: name.description)
             if count == 0 { break }
-            try output.writeAll(buffer, count: count, at: offset, on: name.description)
+            try output.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset, on: name.description)
             offset += Int64(count)
         }
     }
@@ -98,17 +100,5 @@ struct TreeCopier {
             do throws(SystemError) { try target.setXattr(copy, attribute, value) } catch where error.errno == .notSupported {}
         }
         try target.setModified(copy, seconds: status.modifiedSeconds, nanoseconds: status.modifiedNanoseconds)
-    }
-}
-
-extension OwnedFD {
-    /// Reads into the whole array.
-    borrowing func readSome(into buffer: inout [UInt8], at offset: Int64, on subject: String) throws(SystemError) -> Int {
-        try buffer.withUnsafeMutableBytes { (bytes) throws(SystemError) in Int(try readSome(into: bytes, at: offset, on: subject)) }
-    }
-
-    /// Writes the first `count` bytes of the array.
-    borrowing func writeAll(_ buffer: [UInt8], count: Int, at offset: Int64, on subject: String) throws(SystemError) {
-        try buffer.withUnsafeBytes { (bytes) throws(SystemError) in try writeAll(UnsafeRawBufferPointer(rebasing: bytes[..<count]), at: offset, on: subject) }
     }
 }

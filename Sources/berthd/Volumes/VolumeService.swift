@@ -24,7 +24,9 @@ actor VolumeService: VolumeProviding {
     func start(containers: Set<String>) async throws {
         let driver = driver
         try await blocking { () throws(SystemError) in try driver.prepare() }
-        (records, users) = try await store.load()
+        let stored = try await store.load()
+        for record in stored.records { records[record.name] = record }
+        users = stored.users
         let gone = Set(users.values.flatMap { $0.map(\.container) }).subtracting(containers)
         for container in gone { await release(containerID: container, removingAnonymous: true) }
     }
@@ -99,8 +101,7 @@ actor VolumeService: VolumeProviding {
             let destination = try DirectoryFD(path: target)
             // Somebody else may have filled it since it was acquired.
             guard try destination.names().isEmpty else { return }
-            var copier = TreeCopier()
-            try copier.copy(source, into: destination)
+            try TreeCopier().copy(source, into: destination)
         }
     }
 

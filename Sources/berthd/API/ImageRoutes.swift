@@ -1,0 +1,166 @@
+import DockerAPI
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+
+/// `/images`, `/distribution` and `/commit`: decode, call the service, encode.
+enum ImageRoutes {
+    static func register(in router: inout Router, service: ImageService) {
+        registerQueries(in: &router, service: service)
+        registerTransfers(in: &router, service: service)
+    }
+
+    /// Commit looks at a container and makes an image.
+    static func registerCommit(in router: inout Router, service: ImageService, containers: ContainerStore, supervisor: SupervisorClient) {
+        router.add(.POST, "/commit") { request in try await commit(request, service: service, containers: containers, supervisor: supervisor) }
+    }
+
+    private static func registerQueries(in router: inout Router, service: ImageService) {
+        router.add(.GET, "/images/json") { request in
+            var filters = try ListFilters(request.query["filters"], accepted: ImageService.listFilters)
+            // Of clients before 1.41.
+            if let pattern = request.query["filter"], !pattern.isEmpty { filters.insert("reference", pattern) }
+            let options = ImageService.ListOptions(
+                all: request.query.flag("all"), sharedSize: request.query.flag("shared-size"), manifests: request.version >= .v(47) && request.query.flag("manifests"))
+            var list = try await service.list(filters, options: options)
+            if request.version < .v(44) { for index in list.indices { list[index].VirtualSize = list[index].Size } }
+            if request.version < .v(48) { for index in list.indices { list[index].Descriptor = nil } }
+            return try .json(list)
+        }
+        router.add(.GET, "/images/search") { _ in throw DaemonError.unimplemented("searching a registry") }
+        router.add(.GET, "/images/get") { request in try await save(request, names: request.query.all("names"), service: service) }
+        router.add(.GET, "/images/{name...}/get") { request in try await save(request, names: [request.parameter("name")], service: service) }
+        router.add(.GET, "/images/{name...}/json") { request in
+            let platform = request.version >= .v(49) ? request.query["platform"] : nil
+            let manifests = request.version >= .v(48) && request.query.flag("manifests")
+            if manifests && !(platform ?? "").isEmpty { throw DaemonError.invalid("conflicting options: manifests and platform options cannot both be set") }
+            var image = try await service.inspect(request.parameter("name"), platform: platform, manifests: manifests)
+            if request.version < .v(44) { image.VirtualSize = image.Size }
+            if request.version < .v(48) { image.Descriptor = nil }
+            return try .json(image)
+        }
+        router.add(.GET, "/images/{name...}/history") { request in
+            try .json(try await service.history(request.parameter("name"), platform: request.version >= .v(48) ? request.query["platform"] : nil))
+        }
+        router.add(.POST, "/images/{name...}/tag") { request in
+            try await service.tag(request.parameter("name"), repository: request.query["repo"] ?? "", tag: request.query["tag"] ?? "")
+            return HTTPResponse(status: .created)
+        }
+        router.add(.POST, "/images/prune") { request in
+            try .json(try await service.prune(try ListFilters(request.query["filters"], accepted: ["dangling", "label", "label!", "until"])))
+        }
+        router.add(.DELETE, "/images/{name...}") { request in
+            if !request.query.all("platforms").isEmpty { throw DaemonError.unimplemented("removing one platform of an image") }
+            return try .json(try await service.delete(request.parameter("name"), force: request.query.flag("force")))
+        }
+        router.add(.GET, "/distribution/{name...}/json") { _ in throw DaemonError.unimplemented("looking at an image in a registry without pulling it") }
+    }
+
+    // MARK: - Transfers
+
+    private static func registerTransfers(in router: inout Router, service: ImageService) {
+        router.add(.POST, "/images/create") { request in
+            let source = request.query["fromSrc"] ?? ""
+            if !source.isEmpty { return try await importArchive(request, source: source, service: service) }
+            guard let name = request.query["fromImage"], !name.isEmpty else { throw DaemonError.invalid("invalid reference format") }
+            let reference = try ImageService.pullReference(name, tag: request.query["tag"] ?? "")
+            let platform = request.version >= .v(32) ? request.query["platform"] : nil
+            if let platform, !platform.isEmpty { _ = try ImagePlatform.parse(platform) }
+            let auth = try registryAuth(request)
+            return try await ProgressAnswer.make { emit in try await service.pull(reference, platform: platform, auth: auth, emit: emit) }
+        }
+        router.add(.POST, "/images/load") { request in
+            let body = request.body
+            let platforms = request.version >= .v(48) ? request.query.all("platform") : []
+            return try await ProgressAnswer.make { emit in
+                try await service.load(platforms: platforms, emit: emit) { try await body.next().map { Data($0.readableBytesView) } }
+            }
+        }
+        router.add(.POST, "/images/{name...}/push") { request in
+            let auth = try registryAuth(request)
+            let name = request.parameter("name"), tag = request.query["tag"] ?? ""
+            let platform = request.version >= .v(46) ? request.query["platform"] : nil
+            return try await ProgressAnswer.make { emit in try await service.push(name, tag: tag, platform: platform, auth: auth, emit: emit) }
+        }
+    }
+
+    private static func registryAuth(_ request: HTTPRequest) throws -> AuthConfig? {
+        guard let header = request.headers.first(name: "X-Registry-Auth"), !header.isEmpty else { return nil }
+        return try AuthConfig(header: header)
+    }
+
+    private static func importArchive(_ request: HTTPRequest, source: String, service: ImageService) async throws -> HTTPResponse {
+        guard source == "-" else { throw DaemonError.unimplemented("importing from a URL") }
+        let wanted = ImageService.ImportRequest(
+            repository: request.query["repo"] ?? "", tag: request.query["tag"] ?? "", message: request.query["message"] ?? "", changes: request.query.all("changes"),
+            platform: request.query["platform"])
+        let body = request.body
+        return try await ProgressAnswer.make { emit in
+            let id = try await service.importArchive(wanted) { try await body.next().map { Data($0.readableBytesView) } }
+            try await emit(.status(id))
+        }
+    }
+
+    private static func save(_ request: HTTPRequest, names: [String], service: ImageService) async throws -> HTTPResponse {
+        let platforms = request.version >= .v(48) ? request.query.all("platform") : []
+        let records = try await service.namesToSave(names)
+        return .stream(contentType: "application/x-tar") { writer in
+            try await service.save(records, platforms: platforms) { data in try await writer.write(ByteBuffer(bytes: data)) }
+        }
+    }
+
+    // MARK: - Commit
+
+    private static func commit(_ request: HTTPRequest, service: ImageService, containers: ContainerStore, supervisor: SupervisorClient) async throws -> HTTPResponse {
+        let config = try await JSONBody.decode(ContainerConfig?.self, from: request, allowingEmpty: true)
+        let container = try containers.find(request.query["container"] ?? "")
+        var changes = request.query.all("changes")
+        changes = changes.flatMap { $0.split(separator: "\n").map(String.init) }
+        let wanted = ImageService.CommitRequest(
+            repository: request.query["repo"] ?? "", tag: request.query["tag"] ?? "", comment: request.query["comment"] ?? "", author: request.query["author"] ?? "",
+            changes: changes, config: config)
+        let id = try await container.serially { () async throws -> String in
+            let record = container.record
+            let pauses = request.query.flag("pause", default: true) && record.lifecycle.isRunning && !record.lifecycle.isPaused
+            if pauses { try await supervisor.pause(id: record.id) }
+            do {
+                let id = try await service.commit(record, wanted)
+                if pauses { try await supervisor.resume(id: record.id) }
+                return id
+            } catch {
+                if pauses { try? await supervisor.resume(id: record.id) }
+                throw error
+            }
+        }
+        return try .json(IDResponse(Id: id), status: .created)
+    }
+}
+
+/// Answers with a stream of progress lines. What fails before the first line is an error of the request; later it is the last line.
+enum ProgressAnswer {
+    static func make(_ work: @escaping @Sendable (_ emit: @escaping ImageService.Emit) async throws -> Void) async throws -> HTTPResponse {
+        let (messages, continuation) = AsyncThrowingStream<ProgressMessage, any Error>.makeStream()
+        // Owned by the stream: it ends when nobody reads any more.
+        let task = Task {
+            do {
+                try await work { continuation.yield($0) }
+                continuation.finish()
+            } catch {
+                continuation.finish(throwing: error)
+            }
+        }
+        continuation.onTermination = { _ in task.cancel() }
+        var iterator = messages.makeAsyncIterator()
+        let first = try await iterator.next()
+        return .stream(contentType: "application/json") { writer in
+            do {
+                if let first { try await writer.writeLine(first) }
+                for try await message in messages { try await writer.writeLine(message) }
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                try await writer.writeLine(ProgressMessage.failure(error))
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+import BerthDefaults
+import ContainerdAPI
+import DockerAPI
+import FoundationEssentials
+import GRPCSocket
+import OCISpec
+import SwiftProtobuf
+import Synchronization
+
+/// Pull and push, load and save: what moves whole images. The work is the supervisor's; this names things and words the progress.
+extension ImageService {
+    typealias Emit = @Sendable (ProgressMessage) async throws -> Void
+
+    // MARK: - Pull
+
+    /// What `POST /images/create` asks for.
+    ///
+    /// - Throws: `.invalidArgument` for a malformed reference, `.unimplemented` for all tags of a repository.
+    static func pullReference(_ name: String, tag: String) throws -> ImageReference {
+        var reference = try parse(name)
+        if tag.isEmpty && reference.tag == nil && reference.digest == nil { throw DaemonError.unimplemented("pulling all tags of a repository") }
+        if tag.contains(":") {
+            do { reference.digest = try OCISpec.Digest(parsing: tag) } catch { throw DaemonError.invalid("invalid reference format: \(error)") }
+        } else if !tag.isEmpty {
+            guard ImageReference.isTag(tag) else { throw DaemonError.invalid("invalid tag format") }
+            reference.tag = tag
+        }
+        if reference.digest != nil { reference.tag = nil }
+        return reference
+    }
+
+    func pull(_ reference: ImageReference, platform: String?, auth: AuthConfig?, emit: @escaping Emit) async throws {
+        let wanted = try platform.flatMap { $0.isEmpty ? nil : $0 }.map { try ImagePlatform.parse($0) } ?? ImagePlatform.host
+        let name = reference.description
+        let old = try await client.get(name)
+        // The old image must not vanish between the moment its name moves on and the moment it is noted as one without a name.
+        if let old { try await keepDangling(old.target) }
+        let text = Exclusive(PullProgressText(reference))
+        do {
+            try await withCredentials(auth) { stream in
+                let source = TransferTypes_OCIRegistry.with {
+                    $0.reference = name
+                    $0.resolver = resolver(for: reference, authStream: stream)
+                }
+                let destination = TransferTypes_ImageStore.with {
+                    $0.name = name
+                    $0.platforms = [Types_Platform(wanted)]
+                    $0.unpacks = [TransferTypes_UnpackConfiguration.with {
+                        $0.platform = Types_Platform(wanted)
+                        $0.snapshotter = client.snapshotter
+                    }]
+                }
+                try await TransferClient(client).run(source: TransferClient.wrap("OCIRegistry", source), destination: TransferClient.wrap("ImageStore", destination)) { event in
+                    for message in text.with({ $0.take(event) }) { try await emit(message) }
+                }
+            }
+        } catch {
+            if let old { try? await removeDangling(old.target) }
+            throw Self.pullFailure(error, reference, wanted)
+        }
+        guard let new = try await client.get(name) else { throw DaemonError.internalError("the supervisor pulled \(reference.familiar) but has no record of it") }
+        if let old {
+            let names = try await client.list(target: old.target.digest)
+            if names.contains(where: { !Self.isDangling($0.name) }) { try await removeDangling(old.target) }
+        }
+        try await removeDangling(new.target)
+        for message in text.with({ $0.summary(before: old?.target.digest.description, after: new.target.digest.description) }) { try await emit(message) }
+        publish("pull", id: reference.familiar, name: reference.familiarName)
+    }
+
+    /// dockerd answers 404 for what a registry hides, so that nothing is learnt of private repositories.
+    private static func pullFailure(_ error: any Error, _ reference: ImageReference, _ platform: Platform) -> any Error {
+        guard let failure = error as? DaemonError else { return error }
+        if failure.code == .permissionDenied { return DaemonError.notFound(failure.message) }
+        if failure.code == .notFound && failure.message.contains("no match for platform") {
+            return DaemonError.notFound("no matching manifest for \(ImagePlatform.text(platform)) in the manifest list entries: \(failure.message)")
+        }
+        return failure
+    }
+
+    private func resolver(for reference: ImageReference, authStream: String?) -> TransferTypes_RegistryResolver {
+        TransferTypes_RegistryResolver.with {
+            if let authStream { $0.authStream = authStream }
+            if InsecureRegistries.contains(reference.domain, insecureRegistries) { $0.headers["X-Berth-Insecure"] = "1" }
+        }
+    }
+
+    /// Runs `body` with the id of a stream that answers the registry's questions; nil when there is nothing to answer.
+    private func withCredentials(_ auth: AuthConfig?, _ body: (String?) async throws -> Void) async throws {
+        guard let auth, !auth.isEmpty else { return try await body(nil) }
+        let transfers = TransferClient(client)
+        let (id, stream) = try await transfers.openStream("auth")
+        // Cancelled, and awaited, when this scope ends.
+        async let _ = transfers.answerCredentials(stream, auth)
+        defer { stream.finish() }
+        try await body(id)
+    }
+
+    // MARK: - Push
+
+    func push(_ name: String, tag: String, platform: String?, auth: AuthConfig?, emit: @escaping Emit) async throws {
+        var reference = try Self.parse(name)
+        if !tag.isEmpty {
+            guard ImageReference.isTag(tag) else { throw DaemonError.invalid("invalid tag format") }
+            reference.tag = tag
+        }
+        let names = try await namesToPush(reference)
+        try await emit(.status("The push refers to repository [\(reference.name)]"))
+        for named in names { try await push(named, platform: platform, auth: auth, emit: emit) }
+    }
+
+    private func namesToPush(_ reference: ImageReference) async throws -> [ImageStoreClient.Named] {
+        if reference.tag != nil {
+            guard let named = try await client.get(reference.description) else {
+                throw DaemonError.notFound("tag does not exist: \(reference.familiar)")
+            }
+            return [named]
+        }
+        let all = try await client.list().filter { named in
+            guard let other = try? ImageReference(parsing: named.name) else { return false }
+            return other.name == reference.name && other.tag != nil
+        }
+        guard !all.isEmpty else { throw DaemonError.notFound("An image does not exist locally with the tag: \(reference.familiarName)") }
+        return all
+    }
+
+    private func push(_ named: ImageStoreClient.Named, platform: String?, auth: AuthConfig?, emit: @escaping Emit) async throws {
+        let reference = try Self.parse(named.name)
+        let text = Exclusive(PushProgressText())
+        try await withCredentials(auth) { stream in
+            let source = try TransferTypes_ImageStore.with {
+                $0.name = named.name
+                if let platform, !platform.isEmpty { $0.platforms = [Types_Platform(try Self.requestedPlatform(platform))] }
+            }
+            let destination = TransferTypes_OCIRegistry.with {
+                $0.reference = named.name
+                $0.resolver = resolver(for: reference, authStream: stream)
+            }
+            try await TransferClient(client).run(source: TransferClient.wrap("ImageStore", source), destination: TransferClient.wrap("OCIRegistry", destination)) { event in
+                for message in text.with({ $0.take(event) }) { try await emit(message) }
+            }
+        }
+        let tag = reference.tag ?? ""
+        try await emit(.status("\(tag): digest: \(named.target.digest) size: \(named.target.size)"))
+        var last = ProgressMessage()
+        last.progressDetail = ProgressMessage.Detail()
+        var auxiliary = ProgressMessage.Auxiliary()
+        auxiliary.Tag = tag
+        auxiliary.Digest = named.target.digest.description
+        auxiliary.Size = named.target.size
+        last.aux = auxiliary
+        try await emit(last)
+        publish("push", id: reference.familiar, name: reference.familiarName)
+    }
+
+    // MARK: - Load
+
+    /// Reads an archive of images; `next` gives its bytes, nil at the end.
+    func load(platforms: [String], emit: @escaping Emit, next: @escaping @Sendable () async throws -> Data?) async throws {
+        let before = Dictionary(try await client.list().map { ($0.name, $0.target) }) { first, _ in first }
+        let transfers = TransferClient(client)
+        let (id, stream) = try await transfers.openStream("import")
+        let wanted = try platforms.map { Types_Platform(try Self.requestedPlatform($0)) }
+        let source = TransferTypes_ImageImportStream.with { $0.stream = id }
+        let destination = TransferTypes_ImageStore.with {
+            $0.platforms = wanted
+            $0.unpacks = [TransferTypes_UnpackConfiguration.with {
+                $0.platform = wanted.first ?? Types_Platform(ImagePlatform.host)
+                $0.snapshotter = client.snapshotter
+            }]
+            $0.extraReferences = [TransferTypes_ImageReference.with {
+                $0.name = "moby-dangling"
+                $0.isPrefix = true
+                $0.allowOverwrite = true
+                $0.addDigest = true
+                $0.skipNamedDigest = true
+            }]
+        }
+        let saved = Exclusive<[(String, OCISpec.Descriptor?)]>([])
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try? await transfers.send(stream, from: next) }
+            try await transfers.run(source: TransferClient.wrap("ImageImportStream", source), destination: TransferClient.wrap("ImageStore", destination)) { event in
+                if event.event == "saved" { saved.with { $0.append((event.name, OCISpec.Descriptor(event.desc))) } }
+            }
+            group.cancelAll()
+        }
+        let names = saved.with { $0 }
+        guard !names.isEmpty else { throw DaemonError.invalid("the archive holds no image") }
+        for (name, target) in names {
+            if let old = before[name], let target, old.digest != target.digest, try await client.document(old.digest) != nil { try await keepDangling(old) }
+            let shown = Self.isDangling(name) ? name.split(separator: "@").last.map(String.init) ?? name : (try? ImageReference(parsing: name))?.familiar ?? name
+            try await emit(.stream(Self.isDangling(name) ? "Loaded image ID: \(shown)\n" : "Loaded image: \(shown)\n"))
+            publish("load", id: target?.digest.description ?? shown, name: shown)
+        }
+    }
+
+    // MARK: - Save
+
+    /// The names of the records that `docker save` means: NAME:TAG one, NAME all tags of the repository, an ID the image.
+    func namesToSave(_ references: [String]) async throws -> [String] {
+        guard !references.isEmpty else { throw DaemonError.invalid("no image names given") }
+        var result: [String] = []
+        for text in references {
+            let reference = try? ImageReference(parsing: text)
+            var isRepository = reference.map { $0.tag == nil && $0.digest == nil } ?? false
+            if isRepository, Self.idDigits(text) != nil { isRepository = (try? await find(text))?.spelled != nil }
+            if isRepository, let reference {
+                let all = try await client.list().filter { (try? ImageReference(parsing: $0.name))?.name == reference.name }
+                guard !all.isEmpty else { throw DaemonError.notFound("No such image: \(text)") }
+                result += all.map(\.name)
+            } else {
+                let found = try await find(text)
+                guard let name = found.spelled.flatMap({ spelled in found.names.first { $0.name == spelled.description } }) ?? found.names.first else { throw DaemonError.notFound("No such image: \(text)") }
+                result.append(name.name)
+            }
+        }
+        return result.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+    }
+
+    func save(_ names: [String], platforms: [String], into consume: @escaping @Sendable (Data) async throws -> Void) async throws {
+        let transfers = TransferClient(client)
+        let (id, stream) = try await transfers.openStream("export")
+        let source = TransferTypes_ImageStore.with {
+            $0.name = names.first ?? ""
+            $0.extraReferences = names.dropFirst().map { name in TransferTypes_ImageReference.with { $0.name = name } }
+        }
+        let destination = try TransferTypes_ImageExportStream.with {
+            $0.stream = id
+            $0.platforms = try platforms.map { Types_Platform(try Self.requestedPlatform($0)) }
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await transfers.receive(stream, into: consume) }
+            group.addTask {
+                try await transfers.run(source: TransferClient.wrap("ImageStore", source), destination: TransferClient.wrap("ImageExportStream", destination)) { _ in }
+            }
+            try await group.waitForAll()
+        }
+        for name in names { publish("save", id: name, name: (try? ImageReference(parsing: name))?.familiar ?? name) }
+    }
+}
+
+/// A value that several tasks change, one after the other.
+final class Exclusive<Value: Sendable>: Sendable {
+    private let state: Mutex<Value>
+    init(_ value: Value) { state = Mutex(value) }
+    func with<Result: Sendable>(_ body: (inout Value) -> Result) -> Result { state.withLock { body(&$0) } }
+}

@@ -1,0 +1,195 @@
+import BerthDefaults
+import DockerAPI
+import OCISpec
+
+/// Images by their names: finding, listing, tagging, removing. The supervisor keeps them; this only reads and words things as Docker does.
+///
+/// An image's ID is the digest of its target, index or manifest, as in Docker 29's containerd image store.
+struct ImageService: ImageProviding {
+    let client: ImageStoreClient
+    let catalog: ImageCatalog
+    let users: any ImageUserLookup
+    let events: EventHub
+    /// Registries that may be spoken to without TLS or without its verification: hosts, or networks in CIDR notation.
+    let insecureRegistries: [String]
+
+    init(supervisor: SupervisorClient, users: any ImageUserLookup, events: EventHub, insecureRegistries: [String]) {
+        client = ImageStoreClient(supervisor)
+        catalog = ImageCatalog(client: client)
+        self.users = users
+        self.events = events
+        self.insecureRegistries = insecureRegistries
+    }
+
+    // MARK: - Finding
+
+    /// What a reference stands for: the target, and all names that stand for the same.
+    struct Found: Sendable {
+        var target: OCISpec.Descriptor
+        var names: [ImageStoreClient.Named]
+        /// The name that the reference spelled; nil when it was found by its ID.
+        var spelled: ImageReference?
+
+        var id: String { target.digest.description }
+    }
+
+    /// Finds by name, name@digest, ID or unique prefix of an ID, in this order.
+    ///
+    /// - Throws: `.notFound("No such image: …")`, `.invalidArgument` for what is neither a reference nor an ID.
+    func find(_ text: String) async throws -> Found {
+        let parsed = Result { () throws(ImageReferenceError) in try ImageReference(parsing: text) }
+        if case .success(let reference) = parsed, let found = try await find(reference) { return found }
+        if let digits = Self.idDigits(text) {
+            let matches = try await client.list().filter { $0.target.digest.encoded.hasPrefix(digits) }
+            let targets = Set(matches.map(\.target.digest))
+            if targets.count > 1 { throw DaemonError.invalid("ambiguous reference: \(text)") }
+            if let first = matches.first { return Found(target: first.target, names: matches, spelled: nil) }
+        }
+        switch parsed {
+        case .success(let reference): throw DaemonError.notFound("No such image: \(reference.withDefaultTag.familiar)")
+        case .failure(let error):
+            if Self.idDigits(text) != nil { throw DaemonError.notFound("No such image: \(text.hasPrefix("sha256:") ? text : "sha256:" + text)") }
+            throw DaemonError.invalid(error.description)
+        }
+    }
+
+    private func find(_ reference: ImageReference) async throws -> Found? {
+        if let digest = reference.digest {
+            let names = try await client.list(target: digest)
+            let sameRepository = names.contains { (try? ImageReference(parsing: $0.name))?.name == reference.name }
+            guard let first = names.first, sameRepository else { return nil }
+            return Found(target: first.target, names: names, spelled: reference)
+        }
+        let complete = reference.withDefaultTag
+        guard let named = try await client.get(complete.description) else { return nil }
+        return Found(target: named.target, names: try await client.list(target: named.target.digest), spelled: complete)
+    }
+
+    /// `sha256:` and 4 to 64 hexadecimal digits, or the digits alone.
+    static func idDigits(_ text: String) -> String? {
+        let digits = text.hasPrefix("sha256:") ? text.dropFirst(7) : text[...]
+        guard (4...64).contains(digits.utf8.count), digits.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) }) else { return nil }
+        return String(digits)
+    }
+
+    // MARK: - For containers
+
+    func resolve(_ reference: String, platform: String?) async throws -> ResolvedImage {
+        let wanted = try platform.flatMap { $0.isEmpty ? nil : $0 }.map { try ImagePlatform.parse($0) }
+        let found = try await find(reference)
+        let variants = try await catalog.variants(of: found.target)
+        guard let variant = ImageCatalog.best(variants, for: wanted ?? ImagePlatform.host), let config = variant.config else {
+            let name = found.spelled?.familiar ?? reference
+            throw DaemonError.notFound(
+                "image with reference \(name) was found but does not provide the specified platform (\(ImagePlatform.text(wanted ?? ImagePlatform.host)))")
+        }
+        let chainID = variant.chainIDs.last
+        if let chainID, try await !client.isUnpacked(chainID) { try await Unpacker(client: client).unpack(variant) }
+        return ResolvedImage(
+            id: found.id, reference: found.spelled.map(\.familiar) ?? reference, config: ContainerConfig(config.config), chainID: chainID?.description ?? "",
+            platform: ImagePlatform.text(config.platform), manifest: DockerAPI.Descriptor(variant.descriptor, platform: config.platform))
+    }
+
+    func count() async throws -> Int { Set(try await client.list().map(\.target.digest)).count }
+
+    func diskUsage() async throws -> (images: [ImageSummary], layersSize: Int64) {
+        let images = try await list(ListFilters(), options: ListOptions(sharedSize: true))
+        return (images, try await layersSize())
+    }
+
+    /// Every blob and every unpacked layer once.
+    private func layersSize() async throws -> Int64 {
+        var seen: Set<OCISpec.Digest> = []
+        var total: Int64 = 0
+        for target in Set(try await client.list().map(\.target)) {
+            for variant in try await catalog.variants(of: target) {
+                guard let manifest = variant.manifest else { continue }
+                for blob in [variant.descriptor, manifest.config] + manifest.layers where seen.insert(blob.digest).inserted {
+                    var isHere = variant.isAvailable
+                    if !isHere { isHere = try await client.info(blob.digest) != nil }
+                    if isHere { total += blob.size }
+                }
+                for chainID in variant.chainIDs where seen.insert(chainID).inserted { total += try await catalog.layerSize(chainID) }
+            }
+        }
+        return total
+    }
+
+    // MARK: - Tagging
+
+    /// - Throws: `.notFound` for the source, `.invalidArgument` for a repository or tag that is none.
+    func tag(_ source: String, repository: String, tag: String) async throws {
+        let found = try await find(source)
+        let reference = try Self.tagged(repository, tag: tag)
+        try await client.put(reference.description, target: found.target, labels: found.names.first?.labels ?? [:])
+        try await removeDangling(found.target)
+        publish("tag", id: found.id, name: reference.familiar)
+    }
+
+    /// Repository and tag of a request as one reference.
+    static func tagged(_ repository: String, tag: String) throws -> ImageReference {
+        var reference = try parse(repository)
+        guard reference.digest == nil else { throw DaemonError.invalid("refusing to create a tag with a digest reference") }
+        if !tag.isEmpty {
+            guard ImageReference.isTag(tag) else { throw DaemonError.invalid("invalid tag format") }
+            reference.tag = tag
+        }
+        return reference.withDefaultTag
+    }
+
+    static func parse(_ text: String) throws -> ImageReference {
+        do throws(ImageReferenceError) { return try ImageReference(parsing: text) } catch { throw DaemonError.invalid(error.description) }
+    }
+
+    // MARK: - Images without a name
+
+    /// Keeps an image whose name now stands for another one: `<none>` in lists.
+    func keepDangling(_ target: OCISpec.Descriptor, labels: [String: String] = [:]) async throws {
+        try await client.put(Self.danglingName(target.digest), target: target, labels: labels)
+    }
+
+    func removeDangling(_ target: OCISpec.Descriptor) async throws { try await client.delete(Self.danglingName(target.digest), sync: false) }
+
+    /// As dockerd names them; the supervisor's import does the same.
+    static func danglingName(_ digest: OCISpec.Digest) -> String { "moby-dangling@\(digest)" }
+    static func isDangling(_ name: String) -> Bool { name.hasPrefix("moby-dangling@") }
+
+    // MARK: - Events
+
+    func publish(_ action: String, id: String, name: String, labels: [String: String] = [:]) {
+        var attributes = labels
+        attributes["name"] = name
+        events.publish(type: "image", action: action, id: id, attributes: attributes)
+    }
+}
+
+/// Unpacks an image whose layers are here but not in the snapshotter: after a load into another engine's store, or with another snapshotter than it was pulled for.
+struct Unpacker: Sendable {
+    let client: ImageStoreClient
+
+    func unpack(_ variant: ImageVariant) async throws {
+        guard let manifest = variant.manifest, let config = variant.config, manifest.layers.count == config.rootfs.diffIDs.count else {
+            throw DaemonError.internalError("manifest \(variant.descriptor.digest) and its configuration disagree about the number of layers")
+        }
+        try await client.withLease { lease in
+            var parent = ""
+            for (index, chainID) in variant.chainIDs.enumerated() {
+                if try await !client.isUnpacked(chainID) {
+                    let key = "extract-\(HexID.random(digits: 16)) \(chainID)"
+                    let mounts = try await client.prepare(key: key, parent: parent, lease: lease)
+                    do {
+                        let applied = try await client.apply(manifest.layers[index], onto: mounts, lease: lease)
+                        guard applied.digest == config.rootfs.diffIDs[index] else {
+                            throw DaemonError.internalError("layer \(manifest.layers[index].digest) unpacks to \(applied.digest), but the configuration says \(config.rootfs.diffIDs[index])")
+                        }
+                        try await client.commitSnapshot(key: key, name: chainID.description, lease: lease)
+                    } catch {
+                        try? await client.removeSnapshot(key)
+                        throw error
+                    }
+                }
+                parent = chainID.description
+            }
+        }
+    }
+}
