@@ -36,11 +36,16 @@ enum RegistryCommands {
             if bytes.last == 13 { bytes.removeLast() }
             credentials.password = String(decoding: bytes, as: UTF8.self)
         }
+        var isStored = false
         if credentials.username.isEmpty, credentials.password.isEmpty {
-            let stored = try RegistryCredentials.lookup(credentials.server, config: call.client.config)
+            // A helper that cannot be asked has nothing to offer; storing will tell what is wrong with it
+            let stored = (try? RegistryCredentials.lookup(credentials.server, config: call.client.config)) ?? RegistryCredentials()
             if !stored.username.isEmpty, !stored.password.isEmpty {
                 call.printError("Authenticating with existing credentials... [Username: \(stored.username)]")
+                let program = call.client.program
+                call.printError("\n Info -> To login with a different account, run '\(program) logout' followed by '\(program) login'\n\n")
                 credentials = stored
+                isStored = true
             }
         }
         if credentials.username.isEmpty || credentials.password.isEmpty { try ask(call, &credentials) }
@@ -55,7 +60,7 @@ enum RegistryCommands {
         }
         var config = call.client.config
         try credentials.store(in: &config)
-        if RegistryCredentials.helper(for: credentials.server, config: config) == nil {
+        if !isStored, RegistryCredentials.helper(for: credentials.server, config: config) == nil {
             call.printError(
                 "\nWARNING! Your credentials are stored unencrypted in '\(config.path)'.\nConfigure a credential helper to remove this warning. See\nhttps://docs.docker.com/go/credential-store/\n"
             )

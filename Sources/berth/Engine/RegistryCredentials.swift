@@ -63,6 +63,11 @@ struct RegistryCredentials {
     func store(in config: inout ClientConfig) throws {
         if let helper = RegistryCredentials.helper(for: server, config: config) {
             try CredentialHelper(name: helper).store(self)
+            // The empty entry tells other readers of the file that there is something to ask the helper for
+            var auths = config.root.object("auths")
+            auths[server] = [:]
+            config.set("auths", .object(auths))
+            try config.save()
             return
         }
         var auths = config.root.object("auths")
@@ -102,7 +107,10 @@ struct CredentialHelper {
             "ServerURL": .string(credentials.server), "Username": .string(token ? "<token>" : credentials.username),
             "Secret": .string(token ? credentials.identityToken : credentials.password),
         ]
-        let (status, output) = try ChildProgram.run("docker-credential-\(name)", ["store"], input: Array(body.text.utf8))
+        let (status, output): (Int32, [UInt8])
+        do { (status, output) = try ChildProgram.run("docker-credential-\(name)", ["store"], input: Array(body.text.utf8)) } catch {
+            throw CommandFailure("Error saving credentials: error storing credentials - err: \(Main.describe(error).message), out: ``")
+        }
         if status != 0 {
             throw CommandFailure("Error saving credentials: error storing credentials - err: exit status \(status), out: `\(String(decoding: output, as: UTF8.self).trimmingBlanks())`")
         }
