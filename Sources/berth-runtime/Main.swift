@@ -6,6 +6,7 @@ import LinuxSystem
 @main
 struct Main {
     static func main() {
+        Processes.ignorePipeSignal()
         exit(run(CommandLine.arguments))
     }
 

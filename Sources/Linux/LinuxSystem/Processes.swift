@@ -67,6 +67,9 @@ package enum Processes {
         return ChildProcess(pid: pid, pidfd: OwnedFD(adopting: pidfd))
     }
 
+    /// Writing to a socket whose other side is gone is an error, not the end of the program. Children start with the default again.
+    package static func ignorePipeSignal() { _ = Glibc.signal(SIGPIPE, SIG_IGN) }
+
     /// Default handlers for every signal and nothing blocked, as a freshly started program expects it.
     package static func resetSignals() {
         for number in 1..<CInt(65) where number != SIGKILL && number != SIGSTOP { _ = Glibc.signal(number, SIG_DFL) }

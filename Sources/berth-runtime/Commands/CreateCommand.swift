@@ -70,7 +70,7 @@ struct ContainerRequest {
     func build(waitsForStart: Bool, console: CInt?) throws(RuntimeError) -> BuiltContainer {
         try ExecutableSeal.hide()
         let seccomp: SeccompFilter?
-        if let filter = plan.linux.seccomp { seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
+        if let filter = plan.linux.seccomp { try SeccompListener.check(filter); seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
         let cgroup = try ContainerCgroup.plan(path: plan.linux.cgroupsPath, id: id)
         let directory = try ContainerDirectory.create(root: global.root, id: id)
         do throws(RuntimeError) {

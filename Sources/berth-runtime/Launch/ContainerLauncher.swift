@@ -154,6 +154,9 @@ struct ContainerLauncher {
                 try Hooks.run(plan.hooks.prestart, named: "prestart", state: state)
                 try Hooks.run(plan.hooks.createRuntime, named: "createRuntime", state: state)
                 try attempt { () throws(SystemError) in try channel.send(.go) }
+            case .seccomp:
+                try SeccompListener.forward(message.descriptors, plan.linux.seccomp, pid: child.pid, state: record.state(.creating))
+                try attempt { () throws(SystemError) in try channel.send(.go) }
             default: throw RuntimeError(.internalError, "init sent \(message.kind)")
             }
         }

@@ -41,7 +41,12 @@ struct ExecLauncher {
         _ = consume childEnd
         try OutsideAttributes.apply(process, to: child.pid, inUserNamespace: kinds.contains(.user))
         try attempt { () throws(SystemError) in try? channel.send(.go) }
-        if let message = try attempt({ () throws(SystemError) in try channel.receive() }) {
+        while let message = try attempt({ () throws(SystemError) in try channel.receive() }) {
+            if message.kind == .seccomp {
+                try SeccompListener.forward(message.descriptors, spec.linux?.seccomp, pid: child.pid, state: record.state(ContainerStatus.running))
+                try attempt { () throws(SystemError) in try channel.send(.go) }
+                continue
+            }
             _ = try? Processes.wait(for: child.pid)
             throw SyncChannel.failure(message.text).during("unable to start container process")
         }
@@ -125,13 +130,11 @@ struct ExecLauncher {
     }
 
     private func becomeProgram(_ proc: borrowing ProcHandle, _ channel: borrowing SyncChannel, inUserNamespace: Bool) throws(RuntimeError) {
-        let stage = ProgramStage(process: process, inUserNamespace: inUserNamespace, seccomp: seccomp, preservedDescriptors: preservedDescriptors)
+        let stage = ProgramStage(
+            process: process, inUserNamespace: inUserNamespace, seccomp: seccomp, preservedDescriptors: preservedDescriptors,
+            notify: { [raw = channel.rawValue] (descriptor) throws(RuntimeError) in try SyncChannel.exchange(.seccomp, descriptor, over: raw) })
         try stage.applyAttributes(personality: spec.linux?.personality, memoryPolicy: spec.linux?.memoryPolicy, proc: proc)
-        try stage.becomeUser(proc: proc)
-        let environment = stage.environment()
-        let program = try stage.findProgram(environment)
-        try stage.installLateFilter()
-        try attempt { () throws(SystemError) in try ProcessAttributes.setParentDeathSignal(0) }
-        throw stage.execute(program, environment)
+        let program = try stage.becomeUser(proc: proc)
+        throw stage.execute(program)
     }
 }

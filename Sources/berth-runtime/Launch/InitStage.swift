@@ -143,28 +143,25 @@ struct InitStage: ~Copyable {
     /// User, filter, program. `ready` is what `create` waits for; from there on a failure goes to `start`, through the FIFO.
     private borrowing func becomeProgram(_ proc: borrowing ProcHandle) throws(RuntimeError) {
         let stage = ProgramStage(
-            process: plan.process, inUserNamespace: plan.namespaces.hasUserNamespace, seccomp: seccomp, preservedDescriptors: preservedDescriptors)
+            process: plan.process, inUserNamespace: plan.namespaces.hasUserNamespace, seccomp: seccomp, preservedDescriptors: preservedDescriptors,
+            notify: { [raw = channel.rawValue] (descriptor) throws(RuntimeError) in try SyncChannel.exchange(.seccomp, descriptor, over: raw) })
         try stage.applyAttributes(personality: plan.linux.personality, memoryPolicy: plan.linux.memoryPolicy, proc: proc)
-        try stage.becomeUser(proc: proc)
-        let environment = stage.environment()
-        let program = try stage.findProgram(environment)
-        try stage.installLateFilter()
-        try attempt { () throws(SystemError) in try ProcessAttributes.setParentDeathSignal(0) }
-        guard let path = fifo.map({ "self/fd/\($0)" }) else { throw start(stage, program, environment) }
+        let program = try stage.becomeUser(proc: proc)
+        guard let path = fifo.map({ "self/fd/\($0)" }) else { throw start(stage, program) }
         try attempt { () throws(SystemError) in try channel.send(.ready) }
         // Opening the FIFO for writing succeeds when `start` opens it for reading, which then reads until execve closes it, or a failure.
         let opened = try during("exec fifo") { () throws(SystemError) in try proc.open(path, O_WRONLY) }
         try? Files.writeAll([UInt8(ascii: "0")], to: opened, name: "exec fifo")
-        let failure = start(stage, program, environment)
+        let failure = start(stage, program)
         try? Files.writeAll(Array("\(failure.code.rawValue)\0\(failure.message)".utf8), to: opened, name: "exec fifo")
         Processes.leave(1)
     }
 
     /// The last hooks and the program. Comes back only with a failure.
-    private borrowing func start(_ stage: ProgramStage, _ program: String, _ environment: [String]) -> RuntimeError {
+    private borrowing func start(_ stage: ProgramStage, _ program: ProgramStage.Program) -> RuntimeError {
         var state = state
         (state.status, state.pid) = ("created", Int(getpid()))
         do throws(RuntimeError) { try Hooks.run(plan.hooks.startContainer, named: "startContainer", state: state) } catch { return error }
-        return stage.execute(program, environment)
+        return stage.execute(program)
     }
 }

@@ -12,6 +12,8 @@ struct ProgramStage {
     let inUserNamespace: Bool
     let seccomp: SeccompFilter?
     let preservedDescriptors: Int
+    /// Passes a notification descriptor to the runtime and waits until the listener has it.
+    let notify: (CInt) throws(RuntimeError) -> Void
 
     /// Limits, priorities and the like, which need privileges that go with the user.
     ///
@@ -37,36 +39,59 @@ struct ProgramStage {
         ProcessAttributes.setUmask(process.umask)
     }
 
-    /// Working directory, capabilities, user and filter; in that order, each needing what the next gives up.
-    func becomeUser(proc: borrowing ProcHandle) throws(RuntimeError) {
+    /// Working directory, capabilities, user, program and filter; in that order, each needing what the next gives up.
+    ///
+    /// Once the filter is loaded only write, openat and execve remain: profiles need not allow what the runtime does besides.
+    func becomeUser(proc: borrowing ProcHandle) throws(RuntimeError) -> Program {
         let sets = try CapabilityPlan(process.capabilities)
         // A directory only root may enter is entered as root; one on a filesystem that does not trust root, as the user.
         let entered = try enterWorkingDirectory(lenient: true)
         try attempt { () throws(SystemError) in
             try sets.dropBounding()
             try ProcessAttributes.setKeepCapabilities(true)
+            try Processes.closeOnExec(from: CInt(3 + preservedDescriptors))
         }
         try giveStandardStreams()
         try changeUser(proc)
         if !entered { _ = try enterWorkingDirectory(lenient: false) }
         try verifyWorkingDirectory()
-        try attempt { () throws(SystemError) in try ProcessAttributes.setKeepCapabilities(false) }
+        let environment = environment()
+        let program = Program(path: try findProgram(environment), environment: environment)
+        try attempt { () throws(SystemError) in
+            try ProcessAttributes.setKeepCapabilities(false)
+            try ProcessAttributes.setParentDeathSignal(0)
+        }
+        try dropPrivileges(sets)
+        return program
+    }
+
+    /// What will be executed.
+    struct Program {
+        let path: String
+        let environment: [String]
+    }
+
+    private func dropPrivileges(_ sets: CapabilityPlan) throws(RuntimeError) {
         if process.noNewPrivileges {
-            try attempt { () throws(SystemError) in try ProcessAttributes.setNoNewPrivileges() }
-            try attempt { () throws(SystemError) in try sets.apply() }
+            try attempt { () throws(SystemError) in
+                try ProcessAttributes.setNoNewPrivileges()
+                try sets.apply()
+            }
+            if let seccomp { try listen(seccomp) }
         } else {
             // Without no_new_privs a filter needs CAP_SYS_ADMIN, which the change of user took out of the effective set.
             if let seccomp {
                 try attempt { () throws(SystemError) in try sets.raiseAll() }
-                try seccomp.install()
+                try listen(seccomp)
             }
             try attempt { () throws(SystemError) in try sets.apply() }
         }
     }
 
-    /// The filter when no_new_privs lets it come last.
-    func installLateFilter() throws(RuntimeError) {
-        if process.noNewPrivileges, let seccomp { try seccomp.install() }
+    /// Loads the filter. The descriptor of one that asks a listener goes there through the runtime, which can still reach its socket.
+    private func listen(_ seccomp: SeccompFilter) throws(RuntimeError) {
+        guard let descriptor = try seccomp.install() else { return }
+        try notify(descriptor.rawValue)
     }
 
     private func enterWorkingDirectory(lenient: Bool) throws(RuntimeError) -> Bool {
@@ -145,10 +170,9 @@ struct ProgramStage {
     }
 
     /// Becomes the program. Comes back only with an error: "exec /bin/foo: permission denied".
-    func execute(_ program: String, _ environment: [String]) -> RuntimeError {
-        do throws(SystemError) { try Processes.closeOnExec(from: CInt(3 + preservedDescriptors)) } catch { return RuntimeError(error) }
-        let error = Processes.execute(program, arguments: process.arguments, environment: environment)
+    func execute(_ program: Program) -> RuntimeError {
+        let error = Processes.execute(program.path, arguments: process.arguments, environment: program.environment)
         let code: ErrorCode = error.errno == .accessDenied ? .permissionDenied : error.errno == .noSuchFile ? .notFound : .invalidArgument
-        return RuntimeError(code, "exec \(program): \(error.errno.description.lowercased())")
+        return RuntimeError(code, "exec \(program.path): \(error.errno.description.lowercased())")
     }
 }

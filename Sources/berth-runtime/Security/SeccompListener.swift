@@ -16,6 +16,13 @@ enum SeccompListener {
         if path.isEmpty, seccomp.listenerMetadata ?? "" != "" { throw SeccompCompiler.invalid("listenerMetadata: there is no listenerPath") }
     }
 
+    /// The same for what arrived from the init: exactly one descriptor, which is closed afterwards.
+    static func forward(_ descriptors: [CInt], _ seccomp: RuntimeSpec.Linux.Seccomp?, pid: Int32, state: RuntimeState) throws(RuntimeError) {
+        let files = descriptors.map { OwnedFDBox($0) }
+        guard let seccomp, let path = seccomp.listenerPath, files.count == 1 else { throw RuntimeError(.internalError, "seccomp notification without a listener") }
+        try send(files[0].file, to: path, metadata: seccomp.listenerMetadata, pid: pid, state: state)
+    }
+
     /// Sends the state of the container's process, with the descriptor beside it, as one message.
     static func send(
         _ descriptor: borrowing OwnedFD, to path: String, metadata: String?, pid: Int32, state: RuntimeState
@@ -28,4 +35,10 @@ enum SeccompListener {
             try DescriptorPassing.send(bytes, descriptors: [fd], over: socket, name: path)
         }
     }
+}
+
+/// A descriptor in an array.
+private final class OwnedFDBox {
+    let file: OwnedFD
+    init(_ raw: CInt) { file = OwnedFD(adopting: raw) }
 }
