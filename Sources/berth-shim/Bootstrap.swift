@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import LinuxSystem
 import TaskAPI
@@ -54,7 +55,7 @@ struct Bootstrap {
         if child == 0 {
             do {
                 try becomeServer(oomScore: score)
-                try ShimProcess(bootstrap: self, sockets: sockets, listener: listener).run()
+                try ShimProcess(bootstrap: self, sockets: sockets, listener: aloneWith(listener)).run()
                 _exit(0)
             } catch {
                 ShimLog.error("serve: \(error)")
@@ -88,6 +89,21 @@ struct Bootstrap {
         let text = (try? Files.readText("/proc/\(getppid())/oom_score_adj")) ?? "0"
         return min(1000, (Int(text.split(separator: "\n").first ?? "0") ?? 0) + 1)
     }
+
+    /// Closes what the supervisor has left open in its child; a shim lives longer than whatever that is for.
+    private func aloneWith(_ listener: consuming OwnedFD) -> OwnedFD {
+        let old = listener.release()
+        if old == 3 {
+            closeFrom(4)
+            return OwnedFD(adopting: 3)
+        }
+        dup2(old, 3)
+        _ = fcntl(3, F_SETFD, FD_CLOEXEC)
+        closeFrom(4)
+        return OwnedFD(adopting: 3)
+    }
+
+    private func closeFrom(_ first: UInt32) { _ = berth_close_range(first, UInt32.max, 0) }
 
     private func becomeServer(oomScore: Int) throws {
         setsid()

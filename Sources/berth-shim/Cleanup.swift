@@ -15,7 +15,10 @@ struct Cleanup {
         do throws(RuntimeInvocation.Failure) {
             try RuntimeInvocation.runAndWait(settings, ["delete", "--force", arguments.id], bundle: bundle)
         } catch {
-            if !error.message.contains("does not exist") { complain("remove container \(arguments.id): \(error.message)") }
+            if !error.message.contains("does not exist") {
+                complain("remove container \(arguments.id): \(error.message)")
+                killInit(bundle)
+            }
         }
         // The shim's mounts went with its namespace. This is for one whose runtime or supervisor mounted in ours.
         while (try? Mounts.detach("\(bundle)/rootfs")) != nil {}
@@ -35,8 +38,36 @@ struct Cleanup {
         for _ in 0..<200 where Files.exists("/proc/\(pid)/exe") && kill(pid, 0) == 0 { usleep(5000) }
     }
 
+    /// The runtime could not; the container must end all the same. The start time makes sure that the pid is not another process's by now.
+    private func killInit(_ bundle: String) {
+        guard let text = try? Files.readText("\(bundle)/\(InitRecord.fileName)"), let record = InitRecord(text),
+            let now = try? ProcessStat.of(record.pid), now.startTime == record.startTime
+        else { return }
+        kill(record.pid, SIGKILL)
+    }
+
     private func complain(_ text: String) {
         var line = "berth-shim: delete: \(text)\n"
         line.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }
+    }
+}
+
+/// The init process as it was at its creation, kept in the bundle for `delete`: "PID START-TIME".
+struct InitRecord {
+    static let fileName = "init.start"
+
+    let pid: pid_t
+    /// In clock ticks since boot, as proc_pid_stat(5) has it.
+    let startTime: UInt64
+
+    init?(_ text: String) {
+        let fields = text.split(separator: " ")
+        guard fields.count == 2, let pid = pid_t(fields[0]), pid > 1, let time = UInt64(fields[1]) else { return nil }
+        (self.pid, startTime) = (pid, time)
+    }
+
+    static func save(_ pid: pid_t, in bundle: String) {
+        guard let stat = try? ProcessStat.of(pid) else { return }
+        try? Files.replace("\(bundle)/\(fileName)", with: Array("\(pid) \(stat.startTime)".utf8))
     }
 }

@@ -42,6 +42,7 @@ extension ContainerTask {
             }
             do {
                 process.pid = try ContainerTask.readPID(pidFile)
+                InitRecord.save(process.pid, in: bundle)
                 learnAboutInit()
                 environment.reaper.adopt(process.pid) { [self] exit in ended(process, exit) }
                 try process.stdio.begin()
@@ -91,6 +92,10 @@ extension ContainerTask {
     }
 
     private func startInit(_ reply: TTRPCConnection.Reply) {
+        do throws(SystemError) { try process.stdio.openStdin() } catch {
+            apply(process.state.startFailed(processExists: true, at: ContainerTask.timestamp()), to: process)
+            return reply(failure: .unknown("failed to open stdin fifo: \(error)"))
+        }
         runtime.run(["start", id]) { [self] result in
             switch result {
             case .success:
@@ -122,6 +127,7 @@ extension ContainerTask {
                 unlink(pidFile)
                 environment.reaper.adopt(exec.pid) { [self] exit in ended(exec, exit) }
                 try exec.stdio.begin()
+                try exec.stdio.openStdin()
                 apply(exec.state.started(), to: exec)
                 reply(PidResponse(pid: UInt32(exec.pid)).encoded())
             } catch {

@@ -32,6 +32,8 @@ final class ProcessStdio {
     private var stdinPipe: CInt = -1
     private var stdinQueue: StdinQueue?
     private var stdinSource: FIFOSource?
+    /// CloseIO has been called.
+    private var isStdinReleased = false
     private var logger: LoggerProcess?
     private var master: OwnedFD?
     private var windowSize: (columns: UInt16, rows: UInt16)?
@@ -206,10 +208,21 @@ final class ProcessStdio {
         }
         guard let stdinQueue else { return }
         switch stdin {
-        case .fifo(let path): stdinSource = try FIFOSource(path: path, queue: stdinQueue, loop: context.loop)
+        case .fifo: break
         case .log: attach?.stdin = stdinQueue
         default: throw TTRPCStatus(.invalidArgument, "stdin \(addresses.stdin): a FIFO or berth-log: expected: invalid argument")
         }
+    }
+
+    /// Opens the client's FIFO for standard input: when the process is about to be started, not at its creation.
+    ///
+    /// ctr and nerdctl call CloseIO when they have read the end of their own input, but forget to when that was before Create was answered. Until
+    /// this side of the FIFO is open they do not get that far.
+    func openStdin() throws(SystemError) {
+        guard let stdinQueue, stdinSource == nil, case .fifo(let path)? = try? StdioAddress(parsing: addresses.stdin) else { return }
+        let source = try FIFOSource(path: path, queue: stdinQueue, loop: context.loop)
+        stdinSource = source
+        if isStdinReleased { source.releaseHold() }
     }
 
     private func startPump(_ stream: OutputStream, _ file: consuming OwnedFD, isTerminal: Bool) throws {
@@ -253,7 +266,8 @@ final class ProcessStdio {
 
     /// `CloseIO`.
     func closeStdin() {
-        if let stdinSource { stdinSource.releaseHold() } else { stdinQueue?.finish() }
+        isStdinReleased = true
+        if let stdinSource { stdinSource.releaseHold() } else if case .fifo? = try? StdioAddress(parsing: addresses.stdin) {} else { stdinQueue?.finish() }
     }
 
     /// The process is gone: what it wrote is taken now, so that its log is complete before its end is announced.

@@ -92,7 +92,7 @@ final class RuntimeInvocation {
         }
     }
 
-    /// Runs a command to its end. Only for `berth-shim delete`, which has nothing else to do.
+    /// Runs a command to its end, which comes after ten seconds at the latest. Only for `berth-shim delete`, which has nothing else to do.
     static func runAndWait(_ settings: RuntimeSettings, _ arguments: [String], bundle: String) throws(Failure) {
         let log = "\(bundle)/runtime-log-0.json"
         defer { unlink(log) }
@@ -100,8 +100,16 @@ final class RuntimeInvocation {
         if settings.systemdCgroup { global.append("--systemd-cgroup") }
         do throws(SystemError) {
             let pid = try SpawnRequest(settings.binary, global + arguments).start()
-            let exit = try Children.wait(for: pid)
-            if exit.status == 0 { return }
+            let deadline = Clock.monotonic() + 10_000_000_000
+            while true {
+                if let exit = Children.reap() {
+                    if exit.pid == pid && exit.status == 0 { return }
+                    if exit.pid == pid { break }
+                } else {
+                    if Clock.monotonic() > deadline { try Children.send(SIGKILL, to: pid) }
+                    usleep(1000)
+                }
+            }
         } catch { throw Failure(message: error.description) }
         throw Failure(message: lastError(in: log) ?? "\(arguments.first ?? "") failed")
     }
