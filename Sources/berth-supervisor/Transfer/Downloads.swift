@@ -151,7 +151,10 @@ final class Downloads: Sendable {
         }
         let file = SharedFile(try writer.follow())
         download.arrival.update { $0.file = file }
-        try await limiter.run { try await receive(download, into: writer, from: client) }
+        do { try await limiter.run { try await receive(download, into: writer, from: client) } } catch let error as StorageError where error.code == .failedPrecondition {
+            writer.discard()
+            throw error
+        }
         do {
             _ = try await threads.runIfActive { try writer.commit(size: descriptor.size, expected: descriptor.digest, labels: labels) }
         } catch let error as StorageError where error.code == .alreadyExists {

@@ -45,6 +45,8 @@ final class TransferEngine: Sendable {
                 redirectConfiguration: .disallow, timeout: .init(connect: .seconds(30), read: .seconds(60)), decompression: .disabled)
             configuration.httpVersion = .http1Only
             configuration.connectionPool.idleTimeout = .seconds(15)
+            // A refused connection is told at once; what is worth another try is tried by those who know what they asked for.
+            configuration.connectionPool.retryConnectionEstablishment = false
             let made = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup(numberOfThreads: 1), configuration: configuration)
             client = made
             return made
