@@ -93,14 +93,26 @@ final class OutputStream {
     /// - Throws: `SystemError`, above all EPIPE when the reader has gone.
     func writeNow(_ bytes: ArraySlice<UInt8>) throws(SystemError) {
         flush()
-        try bytes.withUnsafeBytesThrowing { (raw) throws(SystemError) in try writeAll(descriptor, raw) }
+        do throws(SystemError) { try bytes.withUnsafeBytesThrowing { (raw) throws(SystemError) in try writeAll(descriptor, raw) } } catch {
+            endIfReaderIsGone(error)
+            throw error
+        }
     }
 
     func flush() {
         guard !pending.isEmpty else { return }
-        // Nobody to tell when standard output is gone; the exit status of the command stands
-        try? pending.withUnsafeBytesThrowing { (raw) throws(SystemError) in try writeAll(descriptor, raw) }
+        do throws(SystemError) { try pending.withUnsafeBytesThrowing { (raw) throws(SystemError) in try writeAll(descriptor, raw) } } catch {
+            // Of any other failure there is nobody to tell; the exit status of the command stands
+            endIfReaderIsGone(error)
+        }
         pending.removeAll(keepingCapacity: true)
+    }
+
+    /// `berth logs web | head`: ends as any program does whose reader went away.
+    private func endIfReaderIsGone(_ error: SystemError) {
+        guard error.errno == .brokenPipe else { return }
+        signal(SIGPIPE, SIG_DFL)
+        raise(SIGPIPE)
     }
 }
 

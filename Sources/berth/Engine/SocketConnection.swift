@@ -70,6 +70,16 @@ final class SocketConnection {
         try bytes.withUnsafeBytesThrowing { (raw) throws(SystemError) in try writeAll(socket.rawValue, raw) }
     }
 
+    /// Writes what fits now and returns how many bytes that were; 0 means that the peer does not read.
+    func writeSome(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Int {
+        let fd = socket.rawValue
+        let count = bytes.withUnsafeBytes { send(fd, $0.baseAddress, $0.count, CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)) }
+        if count >= 0 { return count }
+        let errno = Errno(rawValue: Glibc.errno)
+        if errno == .again || errno == .interrupted { return 0 }
+        throw SystemError(call: "send", subject: "engine", errno: errno)
+    }
+
     /// Tells the peer that nothing more comes from this side, and leaves the other direction open.
     func shutdownWriting() { _ = shutdown(socket.rawValue, CInt(SHUT_WR)) }
 

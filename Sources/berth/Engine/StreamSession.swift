@@ -14,6 +14,9 @@ final class StreamSession {
     private let showsErrors: Bool
     private var raw: RawMode?
     private var frame = FrameDecoder()
+    /// Input that the engine has not taken yet. It is never waited for: a container that writes before it reads on must not stop its own output.
+    private var pendingInput: ArraySlice<UInt8> = []
+    private var inputEnded = false
 
     /// Called for every signal taken from the queue.
     var onSignal: ((CInt) -> Void)?
@@ -48,7 +51,7 @@ final class StreamSession {
     func run() throws -> Outcome {
         defer { leaveRawMode() }
         client.out.flush()
-        var inputOpen = takesInput
+        inputEnded = !takesInput
         let attached = showsOutput || showsErrors
         var outputOpen = true
         while true {
@@ -59,21 +62,18 @@ final class StreamSession {
                 continue
             }
             var entries = [
-                pollfd(fd: outputOpen ? stream.descriptor : -1, events: Int16(POLLIN), revents: 0),
-                pollfd(fd: inputOpen ? 0 : -1, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: outputOpen ? stream.descriptor : -1, events: Int16(POLLIN | (pendingInput.isEmpty ? 0 : POLLOUT)), revents: 0),
+                pollfd(fd: inputEnded || !pendingInput.isEmpty ? -1 : 0, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: signals?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: waitReply == nil ? waiting?.connection.descriptor ?? -1 : -1, events: Int16(POLLIN), revents: 0),
             ]
             if poll(&entries, nfds_t(entries.count), -1) < 0 { continue }
-            if entries[0].revents != 0 {
+            if entries[0].revents & Int16(POLLOUT) != 0 { sendPending() }
+            if entries[0].revents & ~Int16(POLLOUT) != 0 {
                 if try !fillOutput() { outputOpen = false } else { try relayOutput() }
             }
             if entries[1].revents != 0 {
-                switch relayInput() {
-                case .more: break
-                case .ended: inputOpen = false
-                case .detached: return .detached
-                }
+                if takeInput() == .detached { return .detached }
             }
             if entries[2].revents != 0 { while let signal = signals?.next() { onSignal?(signal) } }
             if entries[3].revents != 0 { waitReply = (try? waiting?.readAll()) ?? [] }
@@ -99,23 +99,30 @@ final class StreamSession {
         }
     }
 
-    private enum Input { case more, ended, detached }
-
-    /// At the end of standard input the container is told by closing this half of the connection.
-    private func relayInput() -> Input {
+    /// Reads what was typed or piped, and sends of it what the engine takes.
+    private func takeInput() -> Outcome? {
         var bytes = (try? LocalFile.read(0, limit: 32768)) ?? []
         if bytes.isEmpty {
+            inputEnded = true
             stream.shutdownWriting()
-            return .ended
+            return nil
         }
         if isTTY, var sequence = escape {
             guard let passed = sequence.filter(bytes) else { return .detached }
             escape = sequence
             bytes = passed
         }
-        // Without a reader the container has closed its input or is gone; its output tells the rest
-        do { try stream.write(bytes) } catch { return .ended }
-        return .more
+        pendingInput = bytes[...]
+        sendPending()
+        return nil
+    }
+
+    private func sendPending() {
+        do { pendingInput = pendingInput.dropFirst(try stream.writeSome(pendingInput)) } catch {
+            // Without a reader the container has closed its input or is gone; its output tells the rest
+            pendingInput = []
+            inputEnded = true
+        }
     }
 }
 
