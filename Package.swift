@@ -125,6 +125,8 @@ let package = Package(
         // Tests
         tests("OCISpecTests", "Unit", ["OCISpec", "JSONCodec"]),
         tests("JSONCodecTests", "Unit", ["JSONCodec", "OCISpec"]),
+        tests("OCILayerTests", "Unit", ["OCILayer"]),
+        tests("SupervisorStorageTests", "Unit", ["berth-supervisor", "BerthDefaults", "OCILayer", "OCISpec", "LinuxSystem"]),
         tests("CgroupsTests", "Unit", ["Cgroups"]),
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
         tests("BerthRuntimeTests", "Unit", ["berth-runtime", "OCISpec"]),
