@@ -10,12 +10,15 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// Set by `make test-unit` and `make test-root`: a test bundle links a program's code, and must not inherit the way the program itself is linked.
+let testing = Context.environment["BERTH_TESTING"] != nil
+
 /// The shim and the runtime: fully static, position dependent, so that they start in under a millisecond and share no library with anybody.
-let staticProgram: [LinkerSetting] = [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections"], .when(platforms: [.linux]))]
+let staticProgram: [LinkerSetting] = testing ? [] : [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections"], .when(platforms: [.linux]))]
 
 /// The daemons and the client: Swift's library inside the program. This halves the anonymous memory of an idle daemon.
 /// The C halves of Foundation are named because the autolink entries of a shared build leave them out.
-let selfContained: [LinkerSetting] = [
+let selfContained: [LinkerSetting] = testing ? [] : [
     .unsafeFlags(
         [
             "-static-stdlib", "-Xlinker", "--gc-sections", "-Xclang-linker", "-no-pie",
@@ -128,8 +131,14 @@ let package = Package(
         tests("OCILayerTests", "Unit", ["OCILayer"]),
         tests("SupervisorStorageTests", "Unit", ["berth-supervisor", "BerthDefaults", "OCILayer", "OCISpec", "LinuxSystem"]),
         tests("CgroupsTests", "Unit", ["Cgroups"]),
+        tests("DockerAPITests", "Unit", ["DockerAPI"]),
+        tests(
+            "BerthdTests", "Unit",
+            ["berthd", "DockerAPI", "OCISpec", "BerthDefaults", .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOCore", package: "swift-nio")]),
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
         tests("BerthRuntimeTests", "Unit", ["berth-runtime", "OCISpec"]),
+        tests("TaskAPITests", "Unit", ["TaskAPI"]),
+        tests("BerthShimTests", "Unit", ["berth-shim", "TaskAPI", "LinuxSystem", "Cgroups"]),
         tests("NetlinkTests", "Unit", ["Netlink", "LinuxSystem"]),
         tests(
             "BerthSupervisorTests", "Unit",

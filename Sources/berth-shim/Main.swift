@@ -3,11 +3,19 @@ import Glibc
 import LinuxSystem
 
 /// The shim: `berth-shim [flags] start|delete`, `-info`, `-v`. See docs/shim.md.
+///
+/// Nothing but one call in here: `main` belongs to the main actor, and a closure in it would bring Concurrency, and with it Dispatch, into the program.
 @main
 struct Main {
-    static func main() {
+    static func main() { exit(ShimCommand.run(Array(CommandLine.arguments.dropFirst()))) }
+}
+
+enum ShimCommand {
+    /// - Returns: the exit status.
+    static func run(_ arguments: [String]) -> CInt {
         do {
-            try run(try ShimArguments(parsing: Array(CommandLine.arguments.dropFirst())))
+            try perform(try ShimArguments(parsing: arguments))
+            return 0
         } catch {
             let text: String
             switch error {
@@ -15,14 +23,13 @@ struct Main {
             case let error as Bootstrap.Failure: text = error.message
             default: text = "\(error)"
             }
-            var line = "berth-shim: \(text)\n"
-            line.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }
-            exit(1)
+            say("berth-shim: \(text)\n", to: 2)
+            return 1
         }
     }
 
-    private static func run(_ arguments: ShimArguments) throws {
-        if arguments.showsVersion { return say("berth-shim:\n  Version:  \(Defaults.version)\n") }
+    private static func perform(_ arguments: ShimArguments) throws {
+        if arguments.showsVersion { return say("berth-shim:\n  Version:  \(Defaults.version)\n", to: 1) }
         if arguments.showsInfo { return try ShimInfo.run() }
         guard !arguments.namespace.isEmpty else { throw ShimArguments.Invalid(message: "shim namespace cannot be empty") }
         guard ContainerTask.isValidID(arguments.id) else { throw ShimArguments.Invalid(message: "-id \(arguments.id): not an identifier") }
@@ -33,8 +40,8 @@ struct Main {
         }
     }
 
-    private static func say(_ text: String) {
+    private static func say(_ text: String, to descriptor: CInt) {
         var text = text
-        text.withUTF8 { _ = write(1, $0.baseAddress, $0.count) }
+        text.withUTF8 { _ = write(descriptor, $0.baseAddress, $0.count) }
     }
 }

@@ -72,6 +72,7 @@ final class ShimProcess {
         guard now - lastTrim > ShimProcess.trimInterval else { return }
         lastTrim = now
         _ = malloc_trim(0)
+        StackPages.release()
     }
 
     /// Tells the last events, then ends; the answer to the Shutdown call is on its way already.
@@ -83,5 +84,18 @@ final class ShimProcess {
         service.shutDown()
         loop.after(milliseconds: ShimProcess.farewellTime) { [unowned self] in loop.stop() }
         publisher.flush { [unowned self] in loop.stop() }
+    }
+}
+
+/// The part of the stack below the caller, which a deep call has touched once and which nobody needs until the next one.
+private enum StackPages {
+    static func release() {
+        var here: UInt64 = 0
+        withUnsafeMutablePointer(to: &here) { place in
+            let page = UInt(4096)
+            // Well below this frame and the red zone under it; what is unmapped there makes the call fail, which does no harm.
+            let top = (UInt(bitPattern: place) & ~(page - 1)) - 2 * page
+            for size in [UInt(31), 15, 7] where madvise(UnsafeMutableRawPointer(bitPattern: top - size * page), Int(size * page), MADV_DONTNEED) == 0 { return }
+        }
     }
 }
