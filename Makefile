@@ -3,6 +3,8 @@ SHELL := /bin/bash
 CONFIG ?= release
 SWIFT_BUILD = swift build -c $(CONFIG)
 PREFIX ?= /usr/local
+# A build folder of its own: the test bundles link the programs' code in another way (see Package.swift), and switching would build all of it anew.
+TEST_SCRATCH ?= .build-test
 DESTDIR ?=
 PROGRAMS = berth berthd berth-supervisor berth-shim berth-runtime
 # DEBIAN_FRONTEND and the package lists live in one place, so that `make run` and `make test` work on a fresh machine.
@@ -36,7 +38,7 @@ run: deps build ## install what is missing, build, start an engine and run a con
 test: test-deps build test-unit test-root test-e2e ## everything: unit, root and end-to-end tests
 
 test-unit: ## unit tests: no root, no network
-	swift test --parallel --filter '^[A-Za-z]+Tests\.' --skip 'RootTests'
+	BERTH_TESTING=1 swift test --scratch-path $(TEST_SCRATCH) --no-parallel --skip RootTests
 
 test-root: ## tests against the real kernel (root)
 	contrib/dev/test-root.sh
