@@ -113,6 +113,14 @@ package enum Processes {
         return exitStatus(status)
     }
 
+    /// How a child has ended, leaving it for whoever waits for it; nil while it runs.
+    package static func peek(at pid: pid_t) -> ExitStatus? {
+        var info = siginfo_t()
+        guard waitid(P_PID, id_t(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0, info.si_signo == SIGCHLD else { return nil }
+        let status = info._sifields._sigchld.si_status
+        return info.si_code == CInt(CLD_EXITED) ? .exited(status) : .signalled(status)
+    }
+
     /// Reaps one child that has ended, if there is one. Nil when there is none now, also when there are no children at all.
     package static func reap() -> (pid: pid_t, status: ExitStatus)? {
         var status: CInt = 0

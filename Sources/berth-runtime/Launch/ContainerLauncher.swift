@@ -150,9 +150,9 @@ struct ContainerLauncher {
             case .ready: return
             case .failure: throw SyncChannel.failure(message.text).during("unable to start container process: error during container init")
             case .hooks:
-                let state = record.state(.creating)
-                try Hooks.run(plan.hooks.prestart, named: "prestart", state: state)
-                try Hooks.run(plan.hooks.createRuntime, named: "createRuntime", state: state)
+                // The old kind of hook is told `created`, as it always was.
+                try Hooks.run(plan.hooks.prestart, named: "prestart", state: record.state(.created))
+                try Hooks.run(plan.hooks.createRuntime, named: "createRuntime", state: record.state(.creating))
                 try attempt { () throws(SystemError) in try channel.send(.go) }
             case .seccomp:
                 try SeccompListener.forward(message.descriptors, plan.linux.seccomp, pid: child.pid, state: record.state(.creating))
@@ -161,8 +161,9 @@ struct ContainerLauncher {
             }
         }
         if waitsForStart { throw RuntimeError(.internalError, "container init ended without a word (killed, or out of memory)") }
-        // The end of the channel is execve, or a death without a message; a zombie tells them apart.
-        if !(record.initProcess?.isAlive ?? false), let status = Processes.reap()?.status, case .signalled(let signal) = status, signal == SIGKILL {
+        // The end of the channel is execve, or a death without a message; a zombie tells them apart. It stays one: a short program may have ended
+        // well by now, and whoever waits in the foreground needs its status.
+        if case .signalled(SIGKILL) = Processes.peek(at: child.pid) {
             throw RuntimeError(.internalError, "container init was killed (out of memory?)")
         }
     }
