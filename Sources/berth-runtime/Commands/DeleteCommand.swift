@@ -8,6 +8,7 @@ import OCISpec
 enum DeleteCommand {
     static let specs = [OptionSpec("force", "f", .flag)]
 
+
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         let id = try soleArgument(options, "delete")
         let force = options.has("force")
@@ -56,6 +57,8 @@ enum DeleteCommand {
         }
         if !record.ownMountNamespace { try? Mounts.detach(record.rootfs) }
         try directory.remove()
-        do throws(RuntimeError) { try Hooks.run(hooks, named: "poststop", state: record.state(.stopped)) } catch { diagnostics.warn(error.message) }
+        for hook in hooks {
+            do throws(RuntimeError) { try Hooks.run([hook], named: "poststop", state: record.state(.stopped)) } catch { diagnostics.warn(error.message) }
+        }
     }
 }

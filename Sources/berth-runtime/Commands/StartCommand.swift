@@ -19,7 +19,13 @@ enum StartCommand {
         guard let identity = record.initProcess, let pidfd = try? Processes.open(identity.pid) else { throw .startStopped }
         try release(directory.fifoPath, pidfd)
         let spec = try directory.spec()
-        if let hooks = spec.hooks { try Hooks.run(hooks.poststart, named: "poststart", state: record.state(ContainerStatus.running)) }
+        if let hooks = spec.hooks {
+            do throws(RuntimeError) { try Hooks.run(hooks.poststart, named: "poststart", state: record.state(ContainerStatus.running)) } catch {
+                // The specification has the container stopped, not deleted.
+                try? Processes.signal(SIGKILL, to: pidfd, name: record.id)
+                throw error
+            }
+        }
         return 0
     }
 

@@ -71,7 +71,7 @@ struct InitStage: ~Copyable {
         var builder = try RootfsBuilder(
             rootPath: plan.rootfs, propagation: plan.linux.rootfsPropagation, ownMountNamespace: plan.namespaces.separates(.mount),
             inUserNamespace: plan.namespaces.hasUserNamespace,
-            mountLabel: plan.linux.mountLabel.flatMap { $0.isEmpty ? nil : $0 }, prepared: preparedMounts)
+            mountLabel: SecurityLabels.hasSELinux ? plan.linux.mountLabel.flatMap { $0.isEmpty ? nil : $0 } : nil, prepared: preparedMounts)
         var joined = false
         for (index, mount) in plan.mounts.enumerated() {
             if case .cgroup = mount.source, !joined {
