@@ -1,6 +1,8 @@
+import LinuxSystem
+
 /// Reads the kernel's announcements of packet filter changes (netlink group NFNLGRP_NFTABLES) and tells those of other processes.
 ///
-/// Every transaction is announced as one message for each object, then NFT_MSG_NEWGEN with the process that made it.
+/// Every transaction is announced as one message for each object, then NFT_MSG_NEWGEN with the thread that made it.
 package struct NetfilterEvents: Sendable {
     /// NETLINK_NETFILTER and NFNLGRP_NFTABLES: what to open a `NetlinkSocket` with.
     package static let family: CInt = 12
@@ -18,12 +20,14 @@ package struct NetfilterEvents: Sendable {
         package init() {}
     }
 
-    private let ownPID: UInt32
+    private let isOwn: @Sendable (_ thread: UInt32) -> Bool
     /// The transaction that is being announced.
     private var pending = Change()
 
-    /// - Parameter ownPID: transactions of this process are not reported.
-    package init(ownPID: UInt32) { self.ownPID = ownPID }
+    /// - Parameter isOwn: whether a thread belongs to this process: its transactions are not reported. The kernel tells the thread, not the process.
+    package init(isOwn: @escaping @Sendable (_ thread: UInt32) -> Bool = NetfilterEvents.isThreadOfThisProcess) { self.isOwn = isOwn }
+
+    @Sendable package static func isThreadOfThisProcess(_ thread: UInt32) -> Bool { Files.exists("/proc/self/task/\(thread)") }
 
     /// Takes one datagram; gives the foreign transactions that it completes.
     package mutating func take(_ datagram: [UInt8]) -> [Change] { NetlinkMessage.split(datagram).compactMap { take($0) } }
@@ -34,8 +38,9 @@ package struct NetfilterEvents: Sendable {
         let kind = message.type & 0xFF
         if kind == 15 {  // NFT_MSG_NEWGEN
             defer { pending = Change() }
-            let pid = attributes[bytes: .generationPID].map { $0.reduce(UInt32(0)) { $0 << 8 | UInt32($1) } }
-            return pid == ownPID || pending.tables.isEmpty ? nil : pending
+            guard !pending.tables.isEmpty else { return nil }
+            let thread = attributes[bytes: .generationPID].map { $0.reduce(UInt32(0)) { $0 << 8 | UInt32($1) } }
+            return thread.map(isOwn) == true ? nil : pending
         }
         // The table's name is attribute 1 of tables, chains, rules and sets alike; a chain's own name is attribute 3.
         if let table = attributes[text: .tableName] { pending.tables.insert(table) }

@@ -53,6 +53,7 @@ enum EndpointSetup {
                 if isFresh { Sysctl.write("net/ipv6/conf/default/disable_ipv6", "1") }
                 for (plan, bridge) in prepared { try createPair(plan, bridge: bridge, namespace: descriptor, through: hostConnection) }
                 try configure(plans, isFresh: isFresh)
+                try announce(prepared.map(\.plan), through: hostConnection)
                 return opensResolver ? try ResolverSockets.open() : nil
             }
         } catch {
@@ -69,8 +70,15 @@ enum EndpointSetup {
         if plan.isIsolated { requests.append(LinkRequests.isolatePort(named: plan.hostInterface)) }
         requests.append(LinkRequests.change(named: plan.hostInterface, .init(up: true)))
         try host.perform(requests)
-        guard let port = try host.link(named: plan.hostInterface) else { throw SystemError(call: "RTM_GETLINK", subject: "link \(plan.hostInterface)", errno: .noDevice) }
-        try host.perform([NeighbourRequests.setForwarding(plan.mac, port: port.index, named: plan.hostInterface)])
+    }
+
+    /// Tells the bridges where the MACs are. A port takes this only when it forwards, and it does when its other end is up.
+    private static func announce(_ plans: [EndpointPlan], through host: RouteConnection) throws(SystemError) {
+        for plan in plans {
+            guard let port = try host.link(named: plan.hostInterface) else { throw SystemError(call: "RTM_GETLINK", subject: "link \(plan.hostInterface)", errno: .noDevice) }
+            // Only a help for the first frames: where the bridge refuses, as with spanning tree, it learns by itself.
+            try? host.perform([NeighbourRequests.setForwarding(plan.mac, port: port.index, named: plan.hostInterface)])
+        }
     }
 
     /// Runs inside the namespace.

@@ -26,10 +26,13 @@ struct FilteredBridge: Hashable, Sendable {
     var masquerades: Bool
 }
 
-/// All that the table `inet berth` holds, as data; pure, so that the rules' text is tested without a kernel.
+/// All that the engine's table holds, as data; pure, so that the rules' text is tested without a kernel.
 struct FilterModel: Sendable, Equatable {
+    let rules: FilterRules
     private(set) var bridges: [String: FilteredBridge] = [:]
     private(set) var ports: Set<PublishedPort> = []
+
+    init(rules: FilterRules) { self.rules = rules }
 
     enum Change: Sendable {
         case addBridge(FilteredBridge)
@@ -38,6 +41,9 @@ struct FilterModel: Sendable, Equatable {
         case unpublish([PublishedPort])
     }
 
+    /// Commands that write the whole table.
+    var everything: String { rules.everything(self) }
+
     /// Applies the change and gives the commands that bring the kernel from the old to the new state; empty when nothing changes.
     mutating func apply(_ change: Change) -> String {
         switch change {
@@ -45,19 +51,19 @@ struct FilterModel: Sendable, Equatable {
             var commands = ""
             if let old = bridges[bridge.name] {
                 if old == bridge { return "" }
-                commands += FilterRules.bridge("delete", old)
+                commands += rules.bridge("delete", old)
             }
             bridges[bridge.name] = bridge
-            return commands + FilterRules.bridge("add", bridge)
+            return commands + rules.bridge("add", bridge)
         case .removeBridge(let name):
             guard let old = bridges.removeValue(forKey: name) else { return "" }
-            return FilterRules.bridge("delete", old)
+            return rules.bridge("delete", old)
         case .publish(let added):
             let new = added.filter { ports.insert($0).inserted }
-            return FilterRules.ports("add", new)
+            return rules.ports("add", new)
         case .unpublish(let removed):
             let old = removed.filter { ports.remove($0) != nil }
-            return FilterRules.ports("delete", old)
+            return rules.ports("delete", old)
         }
     }
 }

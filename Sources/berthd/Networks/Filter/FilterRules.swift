@@ -1,6 +1,6 @@
 import Netlink
 
-/// The text of the table `inet berth`.
+/// The text of the engine's table: `inet berth`, and for a second engine on the machine one with the name of its bridge.
 ///
 ///     prerouting (raw)     nobody speaks of 127.0.0.0/8 on a bridge, although route_localnet is set there
 ///     prerouting (dstnat)  to an address of the host ─▶ publish ─▶ one lookup per packet in a map, however many ports there are
@@ -9,17 +9,25 @@ import Netlink
 ///     postrouting (srcnat) out of the host: masquerade. Into a bridge after publish: masquerade where the answer would not come back through here
 ///
 /// Docker keeps rules in tables of its own; an accept here does not overrule a drop there, see `PacketFilter`.
-enum FilterRules {
-    static let table = "inet berth"
+struct FilterRules: Sendable, Equatable {
+    /// Without its family.
+    let name: String
+
+    /// - Parameter bridge: name of the default bridge's link. Engines that share a machine differ in it.
+    init(bridge: String) { name = bridge == "berth0" || bridge == "none" ? "berth" : "berth-\(bridge)" }
+
+    /// As commands name it.
+    var table: String { "inet \(name)" }
 
     /// Replaces the table, whatever it held, in one transaction.
-    static func everything(_ model: FilterModel) -> String {
+    func everything(_ model: FilterModel) -> String {
         var text = "table \(table)\ndelete table \(table)\n" + skeleton
         for bridge in model.bridges.values.sorted(by: { $0.name < $1.name }) { text += self.bridge("add", bridge) }
         return text + ports("add", Array(model.ports))
     }
 
-    private static let skeleton = """
+    private var skeleton: String {
+        """
         table \(table) {
           map publish4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
           map publish4any { type inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -86,9 +94,10 @@ enum FilterRules {
         }
 
         """
+    }
 
     /// `verb`: add or delete.
-    static func bridge(_ verb: String, _ bridge: FilteredBridge) -> String {
+    func bridge(_ verb: String, _ bridge: FilteredBridge) -> String {
         let name = "\"\(bridge.name)\""
         var text = element(verb, "bridges", [name]) + element(verb, "within", ["\(name) . \(name)"])
         if bridge.isInternal { text += element(verb, "internal", [name]) }
@@ -100,7 +109,7 @@ enum FilterRules {
         return text
     }
 
-    static func ports(_ verb: String, _ ports: [PublishedPort]) -> String {
+    func ports(_ verb: String, _ ports: [PublishedPort]) -> String {
         var elements: [String: [String]] = [:]
         for port in ports {
             let family = port.hostAddress.family == .v4 ? "4" : "6"
@@ -116,7 +125,7 @@ enum FilterRules {
         return elements.sorted { $0.key < $1.key }.map { element(verb, $0.key, $0.value) }.joined()
     }
 
-    private static func element(_ verb: String, _ set: String, _ elements: [String]) -> String {
+    private func element(_ verb: String, _ set: String, _ elements: [String]) -> String {
         "\(verb) element \(table) \(set) { \(elements.joined(separator: ", ")) }\n"
     }
 }

@@ -1,11 +1,12 @@
 import CNFTables
 import NIOPosix
 
-/// Keeps the kernel's table `inet berth` equal to a model, with one atomic transaction per change.
+/// Keeps the kernel's table equal to a model, with one atomic transaction per change.
 ///
 /// Changes that arrive while a transaction runs travel together in the next one: sixteen starts at once cost two or three transactions.
 actor PacketFilter {
-    private var model = FilterModel()
+    private var model: FilterModel
+    nonisolated let rules: FilterRules
     private let context: NFTablesContext
     private var pending: [(ticket: Int, commands: String)] = []
     private var outcomes: [Int: Result<Void, any Error>] = [:]
@@ -15,7 +16,11 @@ actor PacketFilter {
     /// False until the whole table was written once.
     private var isInstalled = false
 
-    init() throws { context = try NFTablesContext() }
+    init(bridge: String) throws {
+        rules = FilterRules(bridge: bridge)
+        model = FilterModel(rules: rules)
+        context = try NFTablesContext()
+    }
 
     /// Changes the model and the kernel. Returns when the rules are in force.
     ///
@@ -68,7 +73,7 @@ actor PacketFilter {
             try await run(commands)
         } catch {
             // Somebody changed the table behind our back, or a change is refused: writing the whole table from the model tells which.
-            do { try await run(FilterRules.everything(model)) } catch { return .failure(error) }
+            do { try await run(model.everything) } catch { return .failure(error) }
         }
         return .success(())
     }
@@ -76,7 +81,7 @@ actor PacketFilter {
     /// Writes the whole table from the model: at start-up, and after somebody else changed it.
     func reinstall() async throws {
         isInstalled = true
-        try await run(FilterRules.everything(model))
+        try await run(model.everything)
         await acceptInDockerUser()
     }
 
@@ -84,7 +89,7 @@ actor PacketFilter {
     func remove() async throws {
         isInstalled = false
         for name in model.bridges.keys { await forgetInDockerUser(name) }
-        try await run("table \(FilterRules.table)\ndelete table \(FilterRules.table)\n")
+        try await run("table \(rules.table)\ndelete table \(rules.table)\n")
     }
 
     private func run(_ commands: String) async throws {

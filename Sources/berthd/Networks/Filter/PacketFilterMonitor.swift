@@ -1,4 +1,3 @@
-import Glibc
 import LinuxSystem
 import Netlink
 import NIOCore
@@ -10,23 +9,35 @@ import NIOPosix
 struct PacketFilterMonitor: Sendable {
     let filter: PacketFilter
 
+    /// Waits between two restorations when they follow each other closely: somebody who removes the rules again and again gets his way for longer and longer,
+    /// instead of a machine that does nothing else. The first is immediate.
+    private static let delays: [Duration] = [.zero, .milliseconds(200), .seconds(1), .seconds(5), .seconds(30)]
+    private static let quietTime = Duration.seconds(60)
+
     /// Runs until it is cancelled.
     func run() async {
+        var recent = 0
+        var last: ContinuousClock.Instant?
         while !Task.isCancelled {
+            var reason = "announcements were lost"
             do {
-                try await watch()
+                reason = try await watch()
             } catch is CancellationError {
                 return
             } catch {
-                Log.warning("packet filter monitor: \(error)")
+                // ENOBUFS, mostly: then only a table that is written again is certainly right.
+                Log.debug("packet filter monitor: \(error)")
             }
-            // Announcements may have been lost (ENOBUFS closes the channel): begin again with a table that is certainly right.
-            try? await Task.sleep(for: .milliseconds(100))
-            if !Task.isCancelled { await restore("announcements were lost") }
+            if let last, last.duration(to: .now) < Self.quietTime { recent = min(recent + 1, Self.delays.count - 1) } else { recent = 0 }
+            try? await Task.sleep(for: Self.delays[recent])
+            if Task.isCancelled { return }
+            await restore(reason)
+            last = .now
         }
     }
 
-    private func watch() async throws {
+    /// Returns when somebody else has removed something of ours, with what to say about it. What happens until the next call is covered by writing the whole table then.
+    private func watch() async throws -> String {
         let socket = try NetlinkSocket(family: NetfilterEvents.family, groups: [NetfilterEvents.group])
         let descriptor = try socket.duplicateDescriptor().release()
         let channel = try await NIOPipeBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -34,26 +45,22 @@ struct PacketFilterMonitor: Sendable {
             .takingOwnershipOfDescriptor(input: descriptor) { channel in
                 channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, Never>(wrappingChannelSynchronously: channel) }
             }
-        var events = NetfilterEvents(ownPID: UInt32(getpid()))
-        try await channel.executeThenClose { inbound, _ in
+        var events = NetfilterEvents()
+        return try await channel.executeThenClose { inbound, _ in
             for try await buffer in inbound {
-                for change in events.take(Array(buffer.readableBytesView)) { await handle(change) }
+                for change in events.take(Array(buffer.readableBytesView)) {
+                    if change.removed && change.tables.contains(filter.rules.name) { return "somebody removed rules" }
+                    if change.newChains.contains("DOCKER-USER") { await filter.acceptInDockerUser() }
+                }
             }
-        }
-    }
-
-    private func handle(_ change: NetfilterEvents.Change) async {
-        if change.tables.contains("berth") && change.removed {
-            await restore("somebody removed rules")
-        } else if change.newChains.contains("DOCKER-USER") {
-            await filter.acceptInDockerUser()
+            throw CancellationError()
         }
     }
 
     private func restore(_ reason: String) async {
         do {
             try await filter.reinstall()
-            Log.info("packet filter: \(reason), table \(FilterRules.table) written again")
+            Log.info("packet filter: \(reason), table \(filter.rules.table) written again")
         } catch {
             Log.error("packet filter: \(reason), and writing the table again failed: \(error)")
         }
