@@ -42,6 +42,7 @@ struct Daemon: Sendable {
         for record in try environment.store.load() { environment.store.add(ManagedContainer(record)) }
         await networks.setLookup(NetworkLookup(service: containers))
         try await networks.start()
+        try await volumes.start(containers: Set(environment.store.all.map(\.id)))
 
         let router = makeRouter(environment, containers, execs, images: images, networks: networks, volumes: volumes, engineID: engineID)
         let server = HTTPServer(group: group, config: config, api: EngineAPI(router: router))
@@ -85,6 +86,7 @@ struct Daemon: Sendable {
         ContainerRoutes(service: containers, execs: execs, attach: AttachService(environment: environment, logs: logs), logs: logs).register(in: &router)
         SystemRoutes(info: SystemInformation(environment: environment, engineID: engineID)).register(in: &router)
         ImageRoutes.register(in: &router, service: images)
+        ImageRoutes.registerCommit(in: &router, service: images, containers: environment.store, supervisor: environment.supervisor)
         NetworkRoutes.register(in: &router, service: networks)
         VolumeRoutes.register(in: &router, service: volumes)
         UnbuiltRoutes.register(in: &router, store: environment.store)
@@ -97,9 +99,12 @@ struct DaemonLock: ~Copyable {
     private let file: OwnedFD
 
     init(directory: String) throws {
-        let path = directory + "/lock"
-        file = try Files.open(path, O_RDWR | O_CREAT, mode: 0o600)
-        if flock(file.rawValue, LOCK_EX | LOCK_NB) != 0 { throw DaemonError.conflict("another berthd uses \(directory)") }
+        let opened = try Files.open(directory + "/lock", O_RDWR | O_CREAT, mode: 0o600)
+        let raw = opened.rawValue
+        do { try syscall("flock", on: directory + "/lock") { flock(raw, LOCK_EX | LOCK_NB) } } catch {
+            throw DaemonError.conflict("another berthd uses \(directory)")
+        }
+        file = opened
     }
 }
 

@@ -23,6 +23,9 @@ final class HijackedConnection: ChannelInboundHandler, @unchecked Sendable {
     private var held: [ByteBuffer] = []
     private var inputClosed = false
     private var gone = false
+    /// The client's input waits until `releaseInput`.
+    private var holdsInput = false
+    private var wantsToStart = false
     private var relay: Relay?
 
     init(channel: any Channel) { self.channel = channel }
@@ -41,9 +44,10 @@ final class HijackedConnection: ChannelInboundHandler, @unchecked Sendable {
     /// - Parameters:
     ///   - streams: bit 1 stdin, 2 stdout, 4 stderr; the first byte the shim reads.
     ///   - detachKeys: the bytes that end the relay when typed in a row; empty: none.
+    ///   - holdingInput: what the client sends waits for `releaseInput`: an exec has no standard input before it is started.
     ///   - ready: called when the shim has registered the reader, that is when no later output can be lost.
     /// - Throws: `SystemError`-like text when the socket cannot be reached.
-    func relay(toSocket path: String, streams: UInt8, detachKeys: [UInt8], ready: @escaping @Sendable ((any Error)?) -> Void) async throws -> Outcome {
+    func relay(toSocket path: String, streams: UInt8, detachKeys: [UInt8], holdingInput: Bool = false, ready: @escaping @Sendable ((any Error)?) -> Void) async throws -> Outcome {
         let loop = channel.eventLoop
         let result = loop.makePromise(of: Outcome.self)
         let relay = Relay(client: self, streams: streams, detachKeys: detachKeys, ready: ready, result: result)
@@ -53,7 +57,10 @@ final class HijackedConnection: ChannelInboundHandler, @unchecked Sendable {
                 .channelOption(.allowRemoteHalfClosure, value: true)
                 .channelInitializer { peer in peer.eventLoop.makeCompletedFuture { try peer.pipeline.syncOperations.addHandler(relay) } }
                 .connect(unixDomainSocketPath: path).get()
-            loop.execute { self.begin(relay, peer: peer) }
+            loop.execute {
+                self.holdsInput = holdingInput
+                self.begin(relay, peer: peer)
+            }
         } catch {
             ready(error)
             result.fail(error)
@@ -69,10 +76,21 @@ final class HijackedConnection: ChannelInboundHandler, @unchecked Sendable {
 
     /// The shim is ready: what the client has sent meanwhile goes first.
     fileprivate func startReading() {
+        guard !holdsInput else {
+            wantsToStart = true
+            return
+        }
         let waiting = held
         held = []
         for piece in waiting { relay?.fromClient(piece, last: false) }
         if inputClosed { relay?.clientInputEnded() } else { context?.read() }
+    }
+
+    func releaseInput() {
+        channel.eventLoop.execute {
+            self.holdsInput = false
+            if self.wantsToStart { self.startReading() }
+        }
     }
 
     fileprivate func readMore() { if !inputClosed { context?.read() } }
@@ -85,13 +103,13 @@ final class HijackedConnection: ChannelInboundHandler, @unchecked Sendable {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let piece = unwrapInboundIn(data)
-        if let relay, relay.isReady { relay.fromClient(piece, last: true) } else { held.append(piece) }
+        if let relay, relay.isReady, !holdsInput { relay.fromClient(piece, last: true) } else { held.append(piece) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case ChannelEvent.inputClosed = event {
             inputClosed = true
-            if let relay, relay.isReady { relay.clientInputEnded() }
+            if let relay, relay.isReady, !holdsInput { relay.clientInputEnded() }
         }
         context.fireUserInboundEventTriggered(event)
     }

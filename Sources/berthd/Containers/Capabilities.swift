@@ -13,10 +13,12 @@ enum Capabilities {
         "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
     ]
 
-    /// What the running kernel has.
+    /// What the running kernel has and what this process may pass on: an engine in a container has fewer than its kernel knows.
     static let available: [String] = {
-        let last = (try? Files.readText("/proc/sys/kernel/cap_last_cap")).flatMap { Int($0.trimmed()) } ?? known.count - 1
-        return Array(known.prefix(last + 1))
+        let status = (try? Files.readText("/proc/self/status")) ?? ""
+        let line = status.split(separator: "\n").first { $0.hasPrefix("CapBnd:") }
+        guard let mask = line.flatMap({ UInt64($0.dropFirst(7).trimmed(), radix: 16) }) else { return known }
+        return known.enumerated().filter { mask >> UInt64($0.offset) & 1 == 1 }.map(\.element)
     }()
 
     /// `net_admin` and `CAP_NET_ADMIN` are the same; `ALL` stays `ALL`.

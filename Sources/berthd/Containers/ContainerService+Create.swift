@@ -1,3 +1,4 @@
+import BerthDefaults
 import DockerAPI
 import Glibc
 import LinuxSystem
@@ -39,7 +40,7 @@ extension ContainerService {
         if record.logPath.isEmpty == false, host.LogConfig?.Type == "local" { record.logPath = "\(environment.directory(of: id))/local-logs/container.log" }
 
         do {
-            record.endpoints = try await environment.networks.validate(record.networkContainer)
+            record.endpoints = try await validatedEndpoints(record)
             try await makeFiles(of: record)
             let mounts = try await supervisor.prepareSnapshot(key: id, parent: image.chainID)
             try await acquireVolumes(for: &record, rootfs: mounts)
@@ -51,6 +52,13 @@ extension ContainerService {
         store.add(ManagedContainer(record))
         environment.publish("create", record)
         return (id, warnings)
+    }
+
+    /// A network that does not exist is not answered with 404 here: clients take that for a missing image and pull.
+    private func validatedEndpoints(_ record: ContainerRecord) async throws -> [String: EndpointSettings] {
+        do { return try await environment.networks.validate(record.networkContainer) } catch let error as DaemonError where error.code == .notFound {
+            throw DaemonError.invalid(error.message)
+        }
     }
 
     private func reserveName(_ wanted: String?, for id: String) throws -> String {

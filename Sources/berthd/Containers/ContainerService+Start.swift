@@ -43,7 +43,7 @@ extension ContainerService {
         try Files.makeDirectories("\(environment.config.execRoot)/io", mode: 0o700)
         try await supervisor.createContainer(
             id: record.id, image: record.image.reference, spec: Array(JSONBody.encode(spec).readableBytesView), runtime: runtime, labels: [:])
-        let pid = try await supervisor.createTask(id: record.id, rootfs: rootfs, stdio: stdio(of: record), runtime: runtime)
+        let pid = try await createTask(record, rootfs, runtime)
 
         let connected = try await environment.networks.connect(record.networkContainer, attachment: attachment, pid: pid)
         if connected.hostsFile != attachment.hostsFile || connected.resolvConf != attachment.resolvConf { try writeFiles(of: record, connected) }
@@ -55,6 +55,14 @@ extension ContainerService {
         container.mutate {
             // What `rename` and `update` may have changed is not touched: they wait for the same lock.
             $0 = committed
+        }
+    }
+
+    private func createTask(_ record: ContainerRecord, _ rootfs: [RootfsMount], _ runtime: SupervisorClient.RuntimeChoice) async throws -> Int32 {
+        do {
+            return try await supervisor.createTask(id: record.id, rootfs: rootfs, stdio: stdio(of: record), runtime: runtime)
+        } catch let error as DaemonError {
+            throw DaemonError(error.code, "failed to create task for container: \(error.message)")
         }
     }
 

@@ -23,7 +23,7 @@ struct ContainerEnvironment: Sendable {
     /// Publishes a container event with the attributes dockerd gives it: labels, image, name.
     func publish(_ action: String, _ record: ContainerRecord, _ more: [String: String] = [:]) {
         var attributes = record.config.Labels ?? [:]
-        attributes["image"] = record.image.reference
+        attributes["image"] = record.config.Image ?? record.image.reference
         attributes["name"] = record.name
         attributes.merge(more) { $1 }
         events.publish(type: "container", action: action, id: record.id, attributes: attributes)

@@ -116,7 +116,7 @@ struct ContainerViews: Sendable {
         var view = ContainerSummary()
         view.Id = record.id
         view.Names = ["/" + record.name]
-        view.Image = record.image.reference
+        view.Image = record.config.Image ?? record.image.reference
         view.ImageID = record.image.id
         if version >= .v(48) { view.ImageManifestDescriptor = record.image.manifest }
         view.Command = Self.commandText(record)

@@ -124,9 +124,10 @@ struct ExecService: Sendable {
         if request.AttachStdout ?? false { streams |= 2 }
         if request.AttachStderr ?? false, !isTerminal { streams |= 4 }
         let registered = Registration()
-        async let outcome = stream.relay(toSocket: socket, streams: streams, detachKeys: isTerminal || request.DetachKeys?.isEmpty == false ? exec.detachKeys : []) { error in registered.finish(error) }
+        async let outcome = stream.relay(toSocket: socket, streams: streams, detachKeys: isTerminal || request.DetachKeys?.isEmpty == false ? exec.detachKeys : [], holdingInput: true) { error in registered.finish(error) }
         try await registered.wait()
         try await run(container, exec)
+        stream.releaseInput()
         if try await outcome == .detached { environment.publish("exec_detach", container.record, ["execID": exec.id]) }
         unlink(socket)
         // The client asks for the exit code when the stream ends: let the exit event come first.

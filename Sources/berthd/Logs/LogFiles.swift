@@ -74,13 +74,16 @@ final class LogFile {
 
     /// nil when there is none.
     static func open(_ path: String) throws -> LogFile? {
-        do {
-            let file = try Files.open(path, O_RDONLY | O_NOFOLLOW)
-            let status = try Files.status(of: file, name: path)
-            return LogFile(file, inode: UInt64(status.st_ino), path: path)
-        } catch where error.errno == .noSuchFile {
-            return nil
+        do throws(SystemError) { return try existing(path) } catch {
+            if error.errno == .noSuchFile { return nil }
+            throw error
         }
+    }
+
+    private static func existing(_ path: String) throws(SystemError) -> LogFile {
+        let file = try Files.open(path, O_RDONLY | O_NOFOLLOW)
+        let status = try Files.status(of: file, name: path)
+        return LogFile(file, inode: UInt64(status.st_ino), path: path)
     }
 
     var size: Int64 { (try? Files.status(of: file, name: path)).map { Int64($0.st_size) } ?? 0 }
