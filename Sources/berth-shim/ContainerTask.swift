@@ -159,7 +159,7 @@ final class ContainerTask {
     /// The runtime cleans up while the last output is still being taken.
     private func deleteContainer(_ reply: TTRPCConnection.Reply) {
         var failure: String?
-        var waitsFor = 2
+        var waitsFor = 3
         let step = { [self] in
             waitsFor -= 1
             guard waitsFor == 0 else { return }
@@ -176,6 +176,15 @@ final class ContainerTask {
             step()
         }
         process.stdio.whenDrained(step)
+        // With `--force` the init process ends only now. Its end is told before that of the task.
+        var isOver = false
+        let over = {
+            guard !isOver else { return }
+            isOver = true
+            step()
+        }
+        process.whenEnded(over)
+        if !isOver { environment.loop.after(milliseconds: 5000, over) }
     }
 
     private func finishDelete(_ reply: TTRPCConnection.Reply) {

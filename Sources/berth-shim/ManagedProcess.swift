@@ -12,6 +12,7 @@ final class ManagedProcess {
     var pid: Int32 = 0
     var isDeleting = false
     private var waiters: [TTRPCConnection.Reply] = []
+    private var endWaiters: [() -> Void] = []
 
     init(execID: String, addresses: StdioAddresses, stdio: ProcessStdio, spec: [UInt8], state: ProcessState) {
         self.execID = execID
@@ -33,8 +34,16 @@ final class ManagedProcess {
         waiters.append(reply)
     }
 
+    /// Calls `action` when the end of the process has been told; at once when there is nothing to be told.
+    func whenEnded(_ action: @escaping () -> Void) {
+        if state.exit != nil || pid == 0 { action() } else { endWaiters.append(action) }
+    }
+
     func answerWaiters() {
         guard let exit = state.exit else { return }
+        let actions = endWaiters
+        endWaiters = []
+        for action in actions { action() }
         let all = waiters
         waiters = []
         for reply in all { answer(reply, exit) }
