@@ -138,12 +138,13 @@ let package = Package(
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
         tests("BerthRuntimeTests", "Unit", ["berth-runtime", "OCISpec"]),
         tests("TaskAPITests", "Unit", ["TaskAPI"]),
+        tests("BerthShimRootTests", "Root", ["TaskAPI", "LinuxSystem"]),
         tests("BerthShimTests", "Unit", ["berth-shim", "TaskAPI", "LinuxSystem", "Cgroups"]),
         tests("NetlinkTests", "Unit", ["Netlink", "LinuxSystem"]),
         tests(
             "BerthSupervisorTests", "Unit",
             [
-                "berth-supervisor", "ContainerdAPI", "GRPCSocket",
+                "berth-supervisor", "ContainerdAPI", "GRPCSocket", "BerthDefaults",
                 .product(name: "GRDB", package: "GRDB.swift"), .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ] + nio),
         tests(
