@@ -32,7 +32,7 @@ enum ExecCommand {
         default: break
         }
         let spec = try directory.spec()
-        let process = try ProcessPlan(try ExecProcess.make(options, spec))
+        let process = try ProcessPlan(try ExecProcess.make(options, spec, global.diagnostics))
         try ExecutableSeal.hide()
         let seccomp: SeccompFilter?
         if let filter = spec.linux?.seccomp { seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
@@ -70,7 +70,7 @@ enum ExecCommand {
 
 /// The process to run: a document, or the container's own process with the flags laid over it.
 enum ExecProcess {
-    static func make(_ options: ParsedOptions, _ spec: RuntimeSpec) throws(RuntimeError) -> RuntimeSpec.Process {
+    static func make(_ options: ParsedOptions, _ spec: RuntimeSpec, _ diagnostics: Diagnostics) throws(RuntimeError) -> RuntimeSpec.Process {
         if let path = options["process"], !path.isEmpty { return try ConfigLoader.load(path) }
         guard var process = spec.process else { throw RuntimeError(.invalidArgument, "process property must not be empty") }
         process.args = Array(options.arguments.dropFirst())
@@ -81,7 +81,7 @@ enum ExecProcess {
         process.env += options.list("env")
         process.terminal = options.has("tty")
         if options["no-new-privs"] != nil { process.noNewPrivileges = options.has("no-new-privs") }
-        try addCapabilities(options.list("cap"), to: &process)
+        addCapabilities(options.list("cap"), to: &process, diagnostics)
         if let user = options["user"] { try setUser(user, in: &process) }
         for text in options.list("additional-gids") {
             guard let gid = UInt32(text) else { throw RuntimeError(.invalidArgument, "invalid value \"\(text)\" for flag -additional-gids: not a number") }
@@ -91,11 +91,15 @@ enum ExecProcess {
     }
 
     /// Added to the sets the container has; never to the inheritable one, and to the ambient one only what is inheritable already.
-    private static func addCapabilities(_ names: [String], to process: inout RuntimeSpec.Process) throws(RuntimeError) {
+    private static func addCapabilities(_ names: [String], to process: inout RuntimeSpec.Process, _ diagnostics: Diagnostics) {
         if names.isEmpty { return }
         var sets = process.capabilities ?? RuntimeSpec.Capabilities()
         for name in names {
-            guard CapabilityPlan.names.contains(name) else { throw RuntimeError(.invalidArgument, "unknown capability \"\(name)\"") }
+            // Unknown ones are left out with a warning, as runc does.
+            guard CapabilityPlan.names.contains(name) else {
+                diagnostics.warn("ignoring unknown capability \"\(name)\"")
+                continue
+            }
             if !sets.bounding.contains(name) { sets.bounding.append(name) }
             if !sets.effective.contains(name) { sets.effective.append(name) }
             if !sets.permitted.contains(name) { sets.permitted.append(name) }

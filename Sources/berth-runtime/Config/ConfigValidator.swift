@@ -35,8 +35,8 @@ enum ConfigValidator {
 
     private static func checkUserNamespace(_ plan: LaunchPlan) throws(RuntimeError) {
         let hasMappings = !plan.linux.uidMappings.isEmpty || !plan.linux.gidMappings.isEmpty
-        if plan.namespaces.creates(.user) && (plan.linux.uidMappings.isEmpty || plan.linux.gidMappings.isEmpty) {
-            throw RuntimeError(.invalidArgument, "user namespaces enabled, but no uid and gid mappings found")
+        if plan.namespaces.creates(.user) && plan.linux.uidMappings.isEmpty != plan.linux.gidMappings.isEmpty {
+            throw RuntimeError(.invalidArgument, "user namespaces enabled, but no \(plan.linux.uidMappings.isEmpty ? "uid" : "gid") mappings found")
         }
         if !plan.namespaces.hasUserNamespace && hasMappings {
             throw RuntimeError(.invalidArgument, "user namespace mappings specified, but user namespace isn't enabled in the config")

@@ -26,7 +26,7 @@ struct LaunchPlan {
         self.bundle = bundle
         rootfs = try ConfigLoader.absolute(root.path, from: bundle)
         self.spec = spec
-        linux = spec.linux ?? RuntimeSpec.Linux()
+        linux = try Self.withMappings(spec.linux ?? RuntimeSpec.Linux())
         self.process = try ProcessPlan(process)
         namespaces = try NamespacePlan(linux.namespaces)
         mounts = try MountPlan.make(spec.mounts, bundle: bundle)
@@ -35,6 +35,26 @@ struct LaunchPlan {
         self.noPivot = noPivot
         newKeyring = !noNewKeyring
         try ConfigValidator.check(self)
+    }
+
+    /// A new user namespace without mappings has the ids it is made in, as in crun: the container is separated by capabilities alone.
+    private static func withMappings(_ linux: RuntimeSpec.Linux) throws(RuntimeError) -> RuntimeSpec.Linux {
+        let isNew = linux.namespaces.contains { $0.type == "user" && ($0.path ?? "").isEmpty }
+        guard isNew, linux.uidMappings.isEmpty, linux.gidMappings.isEmpty else { return linux }
+        var linux = linux
+        let ids = ProcessAttributes.userAndGroup()
+        let isRoot = ProcessAttributes.isRoot()
+        func same(_ kind: String, _ id: UInt32) throws(RuntimeError) -> [RuntimeSpec.IDMapping] {
+            if !isRoot { return [RuntimeSpec.IDMapping(containerID: 0, hostID: id, size: 1)] }
+            let map = try attempt { () throws(SystemError) in try Files.readText("/proc/self/\(kind)_map") }
+            return map.split(separator: "\n").compactMap { line in
+                let numbers = line.split(separator: " ").compactMap { UInt32($0) }
+                return numbers.count == 3 ? RuntimeSpec.IDMapping(containerID: numbers[0], hostID: numbers[0], size: numbers[2]) : nil
+            }
+        }
+        linux.uidMappings = try same("uid", ids.user)
+        linux.gidMappings = try same("gid", ids.group)
+        return linux
     }
 
     /// The runtime fills /dev unless it comes from the host as a whole.
