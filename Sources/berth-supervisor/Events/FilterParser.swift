@@ -107,10 +107,8 @@ private struct FilterParser {
         }
         skipSpaces()
         guard let first = next, first != "," else { return Filter.Selector(path: path, condition: .present) }
-        guard position + 1 < characters.count, characters[position + 1] == "=", "=!~".contains(first) else {
-            throw failure("unknown operator, expected ==, != or ~=")
-        }
-        position += 2
+        let text = take { "=!~".contains($0) }
+        guard ["==", "!=", "~="].contains(text) else { throw failure("unknown operator \"\(text)\", expected ==, != or ~=,") }
         skipSpaces()
         let value = try value(isPattern: first == "~")
         switch first {

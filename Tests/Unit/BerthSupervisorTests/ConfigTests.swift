@@ -1,3 +1,4 @@
+import BerthDefaults
 import Testing
 @testable import berth_supervisor
 

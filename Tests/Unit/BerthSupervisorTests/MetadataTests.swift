@@ -1,3 +1,4 @@
+import BerthDefaults
 import ContainerdAPI
 import Foundation
 import GRDB
@@ -32,7 +33,8 @@ func withDatabase(_ body: (MetadataDatabase, _ directory: String) async throws -
                 }
                 try await group.waitForAll()
             }
-            #expect(try database.read { try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM namespaces") } == 200)
+            let found1 = try database.read { try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM namespaces") }
+            #expect(found1 == 200)
         }
     }
 
@@ -55,7 +57,8 @@ func withDatabase(_ body: (MetadataDatabase, _ directory: String) async throws -
                 for await isKept in group where isKept { kept += 1 }
                 #expect(kept == 25)
             }
-            #expect(try database.read { try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM namespaces") } == 25)
+            let found2 = try database.read { try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM namespaces") }
+            #expect(found2 == 25)
         }
     }
 
@@ -66,7 +69,8 @@ func withDatabase(_ body: (MetadataDatabase, _ directory: String) async throws -
             #expect(created.hasCreatedAt)
             let found = try database.read { try ContainerRecords.get("web", in: "moby", $0) }
             #expect(found == created)
-            #expect(try database.read { try ContainerRecords.list(in: "other", $0) }.isEmpty)
+            let found3 = try database.read { try ContainerRecords.list(in: "other", $0) }
+            #expect(found3.isEmpty)
             let again = await #expect(throws: SupervisorError.self) { try await database.write { try ContainerRecords.create(container, in: "moby", $0) } }
             #expect(again == SupervisorError(.alreadyExists, "container \"web\": already exists"))
             try await database.write { try ContainerRecords.delete("web", in: "moby", $0) }
@@ -118,7 +122,8 @@ func withDatabase(_ body: (MetadataDatabase, _ directory: String) async throws -
             let second = image
             let moved = try await database.write { try ImageRecords.createOrReplace(second, in: "moby", $0) }
             #expect(moved.target.digest == image.target.digest)
-            #expect(try database.read { try ImageRecords.list(in: "moby", $0) }.count == 1)
+            let found4 = try database.read { try ImageRecords.list(in: "moby", $0) }
+            #expect(found4.count == 1)
             image.target.digest = "sha256:short"
             #expect(throws: SupervisorError.self) { try ImageRecords.validate(image) }
         }

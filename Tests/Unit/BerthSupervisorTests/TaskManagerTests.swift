@@ -1,9 +1,11 @@
+import BerthDefaults
 import ContainerdAPI
 import Foundation
 import GRPCSocket
 import NIOCore
 import NIOPosix
 import SwiftProtobuf
+import Synchronization
 import Testing
 @testable import berth_supervisor
 
@@ -77,19 +79,22 @@ import Testing
     @Test func `a task is created, found and deleted, and its bundle goes`() async throws {
         try await withSetting { setting in
             let shim = try await FakeShim(directory: setting.directory + "/a", group: setting.group)
-            #expect(try await setting.manager.create(key("a"), request(shim)) == 42)
+            let found1 = try await setting.manager.create(key("a"), request(shim))
+            #expect(found1 == 42)
             #expect(FileManager.default.contents(atPath: setting.bundle("a") + "/config.json") == Data("{\"ociVersion\":\"1.0.2\"}".utf8))
             #expect(await setting.manager.shims(in: "moby").map(\.id) == ["a"])
             #expect(await setting.manager.shims(in: "other").isEmpty)
             let again = await #expect(throws: SupervisorError.self) { try await setting.manager.create(key("a"), request(shim)) }
             #expect(again?.code == .alreadyExists)
-            #expect(try await setting.manager.delete(key("a")).exitStatus == 7)
+            let found2 = try await setting.manager.delete(key("a"))
+            #expect(found2.exitStatus == 7)
             let gone = await #expect(throws: SupervisorError.self) { try await setting.manager.shim(of: key("a")) }
             #expect(gone?.code == .notFound)
             try await eventually { !setting.exists("a") }
             #expect(shim.count("Shutdown") == 1)
             // The name is free again as soon as it can be.
-            #expect(try await setting.manager.create(key("a"), request(shim)) == 42)
+            let found3 = try await setting.manager.create(key("a"), request(shim))
+            #expect(found3 == 42)
         }
     }
 
@@ -97,7 +102,7 @@ import Testing
         try await withSetting(shimTimeout: .seconds(1)) { setting in
             let stuck = try await FakeShim(directory: setting.directory + "/stuck", group: setting.group)
             let quick = try await FakeShim(directory: setting.directory + "/quick", group: setting.group)
-            FileManager.default.createFile(atPath: stuck.directory + "/hang", contents: nil)
+            _ = FileManager.default.createFile(atPath: stuck.directory + "/hang", contents: nil)
             let waiting = (0..<20).map { index in Task { try await setting.manager.create(key("stuck\(index)"), request(stuck)) } }
             let start = ContinuousClock.now
             _ = try await setting.manager.create(key("quick"), request(quick))
@@ -130,7 +135,7 @@ import Testing
     @Test func `a shim that fails to start leaves nothing and says why`() async throws {
         try await withSetting { setting in
             let shim = try await FakeShim(directory: setting.directory + "/a", group: setting.group)
-            FileManager.default.createFile(atPath: shim.directory + "/broken", contents: nil)
+            _ = FileManager.default.createFile(atPath: shim.directory + "/broken", contents: nil)
             let error = await #expect(throws: SupervisorError.self) { try await setting.manager.create(key("a"), request(shim)) }
             #expect(error?.message.contains("no luck") == true)
             #expect(!setting.exists("a"))
@@ -194,15 +199,14 @@ import Testing
             let next = try setting.restarted()
             let subscription = next.events.subscribe(try FilterSet([]))
             try next.manager.recover()
-            _ = try await next.manager.shim(of: key("a"))
+            #expect(await exits(subscription, 1).map(\.exitStatus) == [7])
             try next.manager.received(
                 .with {
                     $0.namespace = "moby"
                     $0.topic = "/tasks/exit"
                     $0.event = AnyMessages.pack(Events_TaskExit.with { $0.containerID = "a"; $0.id = "a" })
                 })
-            let found = await exits(subscription, 2)
-            #expect(found.map(\.exitStatus) == [7])
+            #expect(await exits(subscription, 1).isEmpty)
             // And not again after the next restart.
             let third = try setting.restarted()
             let later = third.events.subscribe(try FilterSet([]))
