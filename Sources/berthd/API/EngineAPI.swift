@@ -20,7 +20,8 @@ struct EngineAPI: Sendable {
         response.headers.replaceOrAdd(name: "Api-Version", value: APIVersion.newest.description)
         response.headers.replaceOrAdd(name: "Docker-Experimental", value: "false")
         response.headers.replaceOrAdd(name: "Ostype", value: "linux")
-        response.headers.replaceOrAdd(name: "Server", value: "Berth/\(Defaults.version) (linux)")
+        // Clients tell an engine by this word.
+        response.headers.replaceOrAdd(name: "Server", value: "Docker/\(Defaults.version) (linux) Berth")
         return response
     }
 

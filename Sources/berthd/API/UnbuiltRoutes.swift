@@ -8,7 +8,8 @@ enum UnbuiltRoutes {
         swarm(&router)
         plugins(&router)
         let later: [(HTTPMethod, String, String)] = [
-            (.POST, "/build", "building images"), (.POST, "/build/prune", "building images"), (.POST, "/build/cancel", "building images"), (.POST, "/commit", "commit"),
+            (.POST, "/build", "building images"), (.POST, "/build/prune", "building images"), (.POST, "/build/cancel", "building images"),
+            (.POST, "/auth", "checking credentials with a registry"),
         ]
         for (method, path, what) in later { router.add(method, path) { _ in throw DaemonError.unimplemented(what) } }
         let files: [(HTTPMethod, String, String)] = [
@@ -36,7 +37,16 @@ enum UnbuiltRoutes {
             (.GET, "/secrets/{id}"), (.DELETE, "/secrets/{id}"), (.POST, "/secrets/{id}/update"), (.GET, "/configs"), (.POST, "/configs/create"), (.GET, "/configs/{id}"),
             (.DELETE, "/configs/{id}"), (.POST, "/configs/{id}/update"),
         ]
-        for (method, path) in pages { router.add(method, path) { _ in throw notManager } }
+        for (method, path) in pages {
+            router.add(method, path) { request in
+                // A body that does not parse is told first, as dockerd does.
+                if method == .POST, ["/swarm/update", "/swarm/unlock", "/services/create", "/secrets/create", "/configs/create"].contains(path) {
+                    _ = try await JSONBody.decode(EmptyObject.self, from: request)
+                }
+                throw notManager
+            }
+        }
+        router.add(.PUT, "/volumes/{name}", since: .v(42)) { _ in throw notManager }
         router.add(.POST, "/swarm/leave") { _ in throw DaemonError(.unavailable, "This node is not part of a swarm") }
         router.add(.POST, "/swarm/init") { _ in throw DaemonError.unimplemented("swarm mode") }
         router.add(.POST, "/swarm/join") { _ in throw DaemonError.unimplemented("swarm mode") }

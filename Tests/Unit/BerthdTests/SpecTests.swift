@@ -1,5 +1,6 @@
 @testable import berthd
 import DockerAPI
+import OCISpec
 import Testing
 
 private func record(_ change: (inout HostConfig, inout ContainerConfig) -> Void = { _, _ in }) throws -> ContainerRecord {
