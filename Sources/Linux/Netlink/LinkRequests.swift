@@ -124,13 +124,30 @@ package enum LinkRequests {
         return self.change(0, named: name, change)
     }
 
-    /// Keeps a bridge's port from talking to the bridge's other isolated ports; host and gateway stay reachable. This is `enable_icc=false`.
-    package static func isolatePort(named name: String) -> NetlinkRequest {
-        var header = header()
-        header.ifi_family = 7  // AF_BRIDGE
-        var request = NetlinkRequest("RTM_SETLINK", Int(RTM_SETLINK), on: "bridge port \(name)", header: header)
+    /// How a bridge treats one of its ports.
+    package struct PortChange: Sendable {
+        /// The port may not talk to the bridge's other isolated ports; host and gateway stay reachable. This is `enable_icc=false`.
+        package var isIsolated = false
+        /// Frames may leave through the port that they came in by.
+        package var isHairpin = false
+
+        package init(isIsolated: Bool = false, isHairpin: Bool = false) {
+            self.isIsolated = isIsolated
+            self.isHairpin = isHairpin
+        }
+    }
+
+    /// RTM_NEWLINK of an existing link: the only request that takes a port's settings together with a name (AF_BRIDGE's wants the index).
+    package static func changePort(named name: String, _ change: PortChange) -> NetlinkRequest {
+        var request = NetlinkRequest("RTM_NEWLINK", Int(RTM_NEWLINK), on: "bridge port \(name)", header: header())
         request.append(.linkName, text: name)
-        request.nest(.portInfo, flagged: true) { $0.append(.portIsolated, UInt8(1)) }
+        request.nest(.linkInfo) { info in
+            info.append(.portKind, text: "bridge")
+            info.nest(.portInfo) { port in
+                if change.isHairpin { port.append(.portHairpin, UInt8(1)) }
+                if change.isIsolated { port.append(.portIsolated, UInt8(1)) }
+            }
+        }
         return request
     }
 

@@ -47,11 +47,14 @@ enum EndpointSetup {
         // Safety: the connection is used by this thread, and by the namespace's thread while this one waits for it.
         nonisolated(unsafe) let hostConnection = host
         let prepared = ports
+        // With br_netfilter (which Docker loads) a published port is translated while the frame is still in the bridge. A container that calls its own then has to get
+        // the frame back through its port. Without br_netfilter the packet is routed, and reflected broadcasts would only be noise.
+        let isHairpin = Sysctl.read("net/bridge/bridge-nf-call-iptables") == "1"
         do throws(SystemError) {
             return try namespace.perform { () throws(SystemError) -> ResolverSockets? in
                 // Interfaces inherit this: IPv6 is off until one of them is told otherwise. Cheaper than a word to each, and never on for a moment.
                 if isFresh { Sysctl.write("net/ipv6/conf/default/disable_ipv6", "1") }
-                for (plan, bridge) in prepared { try createPair(plan, bridge: bridge, namespace: descriptor, through: hostConnection) }
+                for (plan, bridge) in prepared { try createPair(plan, bridge: bridge, namespace: descriptor, isHairpin: isHairpin, through: hostConnection) }
                 try configure(plans, isFresh: isFresh)
                 try announce(prepared.map(\.plan), through: hostConnection)
                 return opensResolver ? try ResolverSockets.open() : nil
@@ -62,12 +65,14 @@ enum EndpointSetup {
         }
     }
 
-    private static func createPair(_ plan: EndpointPlan, bridge: Int32, namespace: CInt, through host: RouteConnection) throws(SystemError) {
+    private static func createPair(_ plan: EndpointPlan, bridge: Int32, namespace: CInt, isHairpin: Bool, through host: RouteConnection) throws(SystemError) {
         var requests = [
             LinkRequests.createVeth(plan.hostInterface, peer: .init(name: plan.interface, mac: plan.mac), in: namespace, master: bridge, mtu: plan.mtu),
             LinkRequests.withoutLinkLocalAddress(named: plan.hostInterface),
         ]
-        if plan.isIsolated { requests.append(LinkRequests.isolatePort(named: plan.hostInterface)) }
+        if plan.isIsolated || isHairpin {
+            requests.append(LinkRequests.changePort(named: plan.hostInterface, .init(isIsolated: plan.isIsolated, isHairpin: isHairpin)))
+        }
         requests.append(LinkRequests.change(named: plan.hostInterface, .init(up: true)))
         try host.perform(requests)
     }

@@ -31,8 +31,8 @@ final class PortRelay: Sendable {
                             right.partner = incoming
                             try incoming.pipeline.syncOperations.addHandler(left)
                             try outgoing.pipeline.syncOperations.addHandler(right)
+                            // The incoming side reads when it becomes active: before that the request would be lost.
                             outgoing.read()
-                            incoming.read()
                         }
                     }
             }
@@ -48,6 +48,11 @@ final class PortRelay: Sendable {
         typealias OutboundOut = ByteBuffer
         /// On the same event loop.
         var partner: (any Channel)?
+
+        func channelActive(context: ChannelHandlerContext) {
+            context.read()
+            context.fireChannelActive()
+        }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             guard let partner else { return context.close(promise: nil) }

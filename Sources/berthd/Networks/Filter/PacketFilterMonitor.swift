@@ -53,7 +53,8 @@ struct PacketFilterMonitor: Sendable {
                     if change.newChains.contains("DOCKER-USER") { await filter.acceptInDockerUser() }
                 }
             }
-            throw CancellationError()
+            try Task.checkCancellation()
+            throw PacketFilterError(message: "the monitor's socket was closed")
         }
     }
 

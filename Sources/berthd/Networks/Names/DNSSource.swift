@@ -49,7 +49,8 @@ final class DNSSource: Sendable {
 
     private func localAnswer(_ query: DNSQuery) -> [UInt8]? {
         let (networks, turn) = state.withLock { state in
-            state.turn &+= 1
+            // Resolvers ask for A and AAAA in pairs: counting both, a pair of containers would never take turns.
+            if query.kind == .a { state.turn &+= 1 }
             return (state.networks, state.turn)
         }
         switch query.kind {
