@@ -161,9 +161,9 @@ final class LayerApplier {
         var targetStatus = try targetDirectory?.statusIfPresent(target.name)
         if targetStatus.map(\.isWhiteout) ?? true {
             // A layer may link to a file of a layer below; overlayfs wants it in this one then.
-            if targetStatus == nil, try directories.copyUp(target) {
-                targetDirectory = try directories.existing(target.parent)
-                targetStatus = try targetDirectory?.statusIfPresent(target.name)
+            if targetStatus == nil, let copied = try directories.copyUp(target) {
+                targetDirectory = copied
+                targetStatus = try copied.statusIfPresent(target.name)
             }
         }
         guard let targetDirectory, let targetStatus, !targetStatus.isWhiteout else {

@@ -52,13 +52,14 @@ final class LayerDirectories {
         currentPath.removeAll(keepingCapacity: true)
     }
 
-    /// The file at `path` of the layers below, for a hard link whose target this layer does not have. Its parents are made in this layer.
-    func copyUp(_ path: LayerPath) throws -> Bool {
+    /// Copies the file at `path` of the layers below into this one, for a hard link whose target this layer does not have. Its parents are made
+    /// in this layer.
+    /// - Returns: the directory it is in now, nil when no layer has it.
+    func copyUp(_ path: LayerPath) throws -> DirectoryFD? {
         let directory = try walk(path.parent, making: true)
-        guard let found = try lowers.lookup(walkedComponents + [path.name]) else { return false }
+        guard let found = try lowers.lookup(walkedComponents + [path.name]) else { return nil }
         try LayerFiles.copyUp(found, to: path.name, in: directory)
-        invalidate()
-        return true
+        return directory
     }
 
     // MARK: The walk

@@ -71,8 +71,8 @@ final class RegistryClient: Sendable {
     static func isLoopback(_ host: String) -> Bool {
         let name = host.hasPrefix("[") ? host.prefix { $0 != "]" }.dropFirst() : host.prefix { $0 != ":" }
         if name == "localhost" || name == "::1" { return true }
-        let parts = name.split(separator: ".", omittingEmptySubsequences: false).compactMap { UInt8($0) }
-        return parts.count == 4 && parts[0] == 127
+        let parts = name.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
+        return parts.count == 4 && parts[0] == 127 && !parts.contains(nil)
     }
 
     /// The label by which content remembers where it came from: host without a port, as containerd writes it.
