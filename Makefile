@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 # A build folder of its own: the test bundles link the programs' code in another way (see Package.swift), and switching would build all of it anew.
 TEST_SCRATCH ?= .build-test
 DESTDIR ?=
-PROGRAMS = berth berthd berth-supervisor berth-shim berth-runtime
+PROGRAMS = berth berthd berth-supervisor berth-shim berth-runtime berth-init
 # DEBIAN_FRONTEND and the package lists live in one place, so that `make run` and `make test` work on a fresh machine.
 DEPS = contrib/dev/install-dependencies.sh
 

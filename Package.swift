@@ -43,6 +43,7 @@ let package = Package(
         .executable(name: "berth-supervisor", targets: ["berth-supervisor"]),
         .executable(name: "berth-shim", targets: ["berth-shim"]),
         .executable(name: "berth-runtime", targets: ["berth-runtime"]),
+        .executable(name: "berth-init", targets: ["berth-init"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
@@ -90,6 +91,8 @@ let package = Package(
             name: "berth-runtime",
             dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "CSeccomp", "CCap"],
             swiftSettings: strict, linkerSettings: staticProgram),
+        .executableTarget(
+            name: "berth-init", dependencies: ["LinuxSystem"], swiftSettings: strict, linkerSettings: staticProgram),
 
         // Contracts: what two programs share
         .target(name: "DockerAPI", path: "Sources/Contracts/DockerAPI", swiftSettings: strict),

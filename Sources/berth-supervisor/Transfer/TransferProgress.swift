@@ -19,7 +19,7 @@ final class TransferProgress: Sendable {
         fileprivate struct State {
             var moving: (event: String, counter: ByteCounter)?
             var reported: Int64 = -1
-            var isOver = false
+            var last: String?
         }
 
         let descriptor: Descriptor
@@ -46,8 +46,14 @@ final class TransferProgress: Sendable {
             state.withLock {
                 $0.moving = nil
                 $0.reported = -1
+                $0.last = event
             }
             owner.send(event, self, progress: descriptor.size)
+        }
+
+        /// The layer's files are here from another image: one that was downloaded is complete with that, one that was not says nothing more.
+        func foundUnpacked() {
+            if state.withLock({ $0.last }) == "complete" { reached("extracted") }
         }
 
         fileprivate var sample: (event: String, progress: Int64)? {

@@ -51,6 +51,7 @@ final class Unpacker: Sendable {
             first = index + 1
             break
         }
+        for layer in layers[..<first] { layer.job.foundUnpacked() }
         if first > 0 { try await keep(chain[first - 1], in: namespace, lease: lease) }
         guard first < layers.count else { return }
         try await withThrowingTaskGroup(of: Void.self) { group in

@@ -38,7 +38,8 @@ struct AttachService: Sendable {
         var streams: UInt8 = options.stdin && record.opensStdin ? 1 : 0
         if options.stdout { streams |= 2 }
         if options.stderr, !record.isTerminal { streams |= 4 }
-        let keys = options.detachKeys
+        // Only what is typed on a terminal can detach: piped input may hold the same bytes.
+        let keys = record.isTerminal ? options.detachKeys : []
         if container.lifecycle.isRunning {
             let outcome = try await connection.relay(toSocket: environment.attachSocket(of: container.id), streams: streams, detachKeys: keys) { _ in }
             ended(container, outcome)

@@ -192,13 +192,17 @@ enum SeccompChoice {
     }
 }
 
-/// The small init of `--init`.
+/// The small init of `--init`: our own beside this program, or one that the machine has.
 enum InitProgram {
     /// - Throws: naming what was looked for when none is on this machine.
     static func find(configured: String) throws -> String {
         if !configured.isEmpty {
             guard Files.exists(configured) else { throw DaemonError.invalid("--init-path \(configured): no such file or directory") }
             return configured
+        }
+        if let own = try? Files.readLink("/proc/self/exe"), let slash = own.lastIndex(of: "/") {
+            let candidate = "\(own[..<slash])/berth-init"
+            if access(candidate, X_OK) == 0 { return candidate }
         }
         let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         for name in ["docker-init", "tini-static"] {
@@ -207,7 +211,7 @@ enum InitProgram {
                 if access(candidate, X_OK) == 0 { return candidate }
             }
         }
-        throw DaemonError.invalid("--init needs an init program: neither docker-init nor tini-static was found; install tini or set --init-path")
+        throw DaemonError.invalid("--init needs an init program: none of berth-init, docker-init and tini-static was found; install tini or set --init-path")
     }
 }
 

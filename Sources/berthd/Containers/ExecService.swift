@@ -124,7 +124,7 @@ struct ExecService: Sendable {
         if request.AttachStdout ?? false { streams |= 2 }
         if request.AttachStderr ?? false, !isTerminal { streams |= 4 }
         let registered = Registration()
-        async let outcome = stream.relay(toSocket: socket, streams: streams, detachKeys: isTerminal || request.DetachKeys?.isEmpty == false ? exec.detachKeys : [], holdingInput: true) { error in registered.finish(error) }
+        async let outcome = stream.relay(toSocket: socket, streams: streams, detachKeys: isTerminal ? exec.detachKeys : [], holdingInput: true) { error in registered.finish(error) }
         try await registered.wait()
         try await run(container, exec)
         stream.releaseInput()
