@@ -139,11 +139,16 @@ let package = Package(
             "BerthdTests", "Unit",
             ["berthd", "DockerAPI", "OCISpec", "BerthDefaults", .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOCore", package: "swift-nio")]),
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
-        tests("BerthRuntimeTests", "Unit", ["berth-runtime", "OCISpec"]),
+        tests("BerthRuntimeTests", "Unit", ["berth-runtime", "OCISpec", "BerthDefaults", "LinuxSystem"]),
+        tests("BerthRuntimeRootTests", "Root", ["LinuxSystem", "berth-runtime"]),
         tests("TaskAPITests", "Unit", ["TaskAPI"]),
         tests("BerthShimRootTests", "Root", ["TaskAPI", "LinuxSystem"]),
         tests("BerthShimTests", "Unit", ["berth-shim", "TaskAPI", "LinuxSystem", "Cgroups"]),
         tests("NetlinkTests", "Unit", ["Netlink", "LinuxSystem"]),
+        tests(
+            "BerthdNetworkTests", "Unit",
+            ["berthd", "DockerAPI", "ContainerdAPI", "OCISpec", "LinuxSystem", "Netlink", "BerthDefaults", .product(name: "Crypto", package: "swift-crypto")]),
+        tests("NetworkRootTests", "Root", ["berthd", "Netlink", "LinuxSystem"]),
         tests(
             "BerthSupervisorTests", "Unit",
             [
