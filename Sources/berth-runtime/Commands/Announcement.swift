@@ -1,4 +1,5 @@
 import BerthDefaults
+import Glibc
 import LinuxSystem
 
 /// Tells the runtime's caller which process was started.
@@ -19,9 +20,15 @@ enum Announcement {
 
 /// Descriptors of the runtime's caller that the container gets.
 enum Descriptors {
-    /// `--preserve-fds N` and the $LISTEN_FDS of socket activation: descriptors 3 up to that many.
+    /// Sockets of socket activation, sd_listen_fds(3): they come before those of `--preserve-fds`.
+    static var listening: Int { getenv("LISTEN_FDS").flatMap { Int(String(cString: $0)) }.map { min(max($0, 0), 1024) } ?? 0 }
+
+    /// What tells the program about them; it is process 1 of the container.
+    static var listeningEnvironment: [String] { listening > 0 ? ["LISTEN_FDS=\(listening)", "LISTEN_PID=1"] : [] }
+
+    /// `--preserve-fds N` and $LISTEN_FDS: descriptors 3 up to that many.
     static func preserved(_ options: ParsedOptions) throws(RuntimeError) -> Int {
-        let count = (try options.integer("preserve-fds") ?? 0)
+        let count = (try options.integer("preserve-fds") ?? 0) + listening
         guard (0...4096).contains(count) else { throw RuntimeError(.invalidArgument, "--preserve-fds \(count): out of range") }
         for number in 3..<(3 + count) where !Files.exists("/proc/self/fd/\(number)") {
             throw RuntimeError(.invalidArgument, "unable to stat preserved-fd \(number - 3) (of \(count)): no such file or directory")

@@ -37,6 +37,7 @@ struct ContainerRequest {
         guard options.arguments.count == 1 else {
             throw RuntimeError(.invalidArgument, "\"\(command)\" requires exactly 1 argument(s)")
         }
+        if global.systemdCgroup { throw .notBuilt("the systemd cgroup driver") }
         id = options.arguments[0]
         try ContainerDirectory.validate(id)
         bundle = try ConfigLoader.absolute(options["bundle"] ?? ".")
@@ -45,8 +46,10 @@ struct ContainerRequest {
         pidfdSocket = try Self.absolute(options["pidfd-socket"])
         let config = try ConfigLoader.load(bundle: bundle)
         configBytes = config.bytes
-        plan = try LaunchPlan(
+        var plan = try LaunchPlan(
             id: id, bundle: bundle, spec: config.spec, noPivot: options.has("no-pivot"), noNewKeyring: options.has("no-new-keyring"))
+        plan.process.environment += Descriptors.listeningEnvironment
+        self.plan = plan
         preservedDescriptors = try Descriptors.preserved(options)
         self.global = global
     }

@@ -12,6 +12,7 @@ enum ConfigValidator {
         try checkPaths(plan)
         try checkHooks(plan.hooks)
         if plan.linux.intelRdt != nil { throw RuntimeError.notBuilt("linux.intelRdt") }
+        if !plan.linux.netDevices.isEmpty { throw RuntimeError.notBuilt("linux.netDevices") }
         if let name = plan.linux.rootfsPropagation, !name.isEmpty, !propagations.contains(name) {
             throw RuntimeError(.invalidArgument, "rootfsPropagation=\(name) is not supported")
         }

@@ -36,6 +36,9 @@ struct ProcessPlan {
     let oomScoreAdj: Int?
     let scheduler: Scheduler?
     let ioPriority: (class: CInt, level: CInt)?
+    /// Of an exec'd process, before and after it enters the cgroup; empty leaves them alone.
+    let initialCPUs: [Int]
+    let finalCPUs: [Int]
     let terminal: Bool
     let consoleSize: RuntimeSpec.ConsoleSize?
 
@@ -56,6 +59,8 @@ struct ProcessPlan {
         oomScoreAdj = process.oomScoreAdj
         scheduler = try process.scheduler.map(Self.scheduler)
         ioPriority = try process.ioPriority.map(Self.ioPriority)
+        initialCPUs = try NumberList.parse(process.execCPUAffinity?.initial ?? "", field: "process.execCPUAffinity.initial", limit: 8192)
+        finalCPUs = try NumberList.parse(process.execCPUAffinity?.final ?? "", field: "process.execCPUAffinity.final", limit: 8192)
         terminal = process.terminal
         consoleSize = process.consoleSize
     }

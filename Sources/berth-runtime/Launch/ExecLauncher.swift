@@ -109,10 +109,12 @@ struct ExecLauncher {
             }
             let proc = try attempt { () throws(SystemError) in try ProcHandle() }
             try attempt { () throws(SystemError) in
+                if !process.initialCPUs.isEmpty { try ProcessAttributes.setAffinity(cpus: process.initialCPUs) }
                 for raw in tasks {
                     let file = OwnedFD(adopting: raw)
                     try Files.writeAll([UInt8(ascii: "0")], to: file, name: "tasks")
                 }
+                if !process.finalCPUs.isEmpty { try ProcessAttributes.setAffinity(cpus: process.finalCPUs) }
                 if !entered { try Namespaces.enter(kinds, of: target, name: record.id) }
             }
             if kinds.contains(.user) { try NamespaceJoining.becomeRoot() }

@@ -10,7 +10,7 @@ struct LaunchPlan {
     let rootfs: String
     let spec: RuntimeSpec
     let linux: RuntimeSpec.Linux
-    let process: ProcessPlan
+    var process: ProcessPlan
     let namespaces: NamespacePlan
     let mounts: [PlannedMount]
     let devices: [Devices.Node]

@@ -60,6 +60,9 @@ final class RawTerminalMode {
 
     init?(descriptor: CInt) {
         self.descriptor = descriptor
+        // As a background job the runtime would be stopped by these two; it goes on, without input.
+        signal(SIGTTOU, SIG_IGN)
+        signal(SIGTTIN, SIG_IGN)
         guard tcgetattr(descriptor, &saved) == 0 else { return nil }
         var raw = saved
         cfmakeraw(&raw)
