@@ -120,8 +120,10 @@ enum EngineID {
     }
 }
 
-/// SIGTERM and SIGINT, taken synchronously by a thread of their own: no handler runs in foreign code.
+/// SIGTERM and SIGINT, taken synchronously by the main thread: no handler runs in foreign code.
 enum ShutdownSignal {
+    private static let requests = AsyncStream.makeStream(of: Void.self)
+
     /// Blocks the signals in this thread and all that are started later. Before the first thread is started.
     static func block() {
         var set = set()
@@ -129,17 +131,17 @@ enum ShutdownSignal {
         signal(SIGPIPE, SIG_IGN)
     }
 
-    static func wait() async {
-        await withCheckedContinuation { continuation in
-            let thread = NIOThreadPool(numberOfThreads: 1)
-            thread.start()
-            thread.submit { _ in
-                var set = set()
-                var number: CInt = 0
-                sigwait(&set, &number)
-                continuation.resume()
-            }
-        }
+    /// Returns at the first signal.
+    static func wait() async { for await _ in requests.stream { return } }
+
+    /// The main thread's life: tells `wait` of the first signal, and ends the process at the second.
+    static func serve() -> Never {
+        var set = set()
+        var number: CInt = 0
+        sigwait(&set, &number)
+        requests.continuation.yield()
+        sigwait(&set, &number)
+        exit(128 + number)
     }
 
     private static func set() -> sigset_t {
