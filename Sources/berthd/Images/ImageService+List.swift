@@ -21,9 +21,12 @@ extension ImageService {
         let users = users.imageUsers()
         var summaries: [(summary: ImageSummary, blobs: [OCISpec.Digest: Int64], chains: [OCISpec.Digest])] = []
         for (target, names) in try await grouped() {
-            let tags = Self.tags(names)
+            var tags = Self.tags(names)
             if let dangling, dangling != tags.isEmpty { continue }
-            if !patterns.isEmpty && !tags.contains(where: { tag in patterns.contains { ReferencePattern.matches($0, tag) } }) { continue }
+            if !patterns.isEmpty {
+                tags.removeAll { tag in !patterns.contains { ReferencePattern.matches($0, tag) } }
+                if tags.isEmpty { continue }
+            }
             let variants = try await catalog.variants(of: target)
             let best = ImageCatalog.best(variants, for: ImagePlatform.host)
             let created = best?.config?.created.flatMap { WallClock(rfc3339: $0) } ?? WallClock(seconds: 0, nanoseconds: 0)
@@ -32,6 +35,7 @@ extension ImageService {
             if let since, created <= since { continue }
             guard filters.matchesLabels(best?.config?.config.labels ?? [:]) else { continue }
             var summary = try await summarize(target, names: names, variants: variants, users: users)
+            summary.RepoTags = tags
             summary.Created = best == nil ? 0 : created.seconds
             summary.Labels = best?.config?.config.labels.isEmpty == false ? best?.config?.config.labels : nil
             if !options.manifests { summary.Manifests = nil }
@@ -58,14 +62,15 @@ extension ImageService {
 
     /// What several images have in common, counted for each of them.
     private func fillSharedSizes(_ items: inout [(summary: ImageSummary, blobs: [OCISpec.Digest: Int64], chains: [OCISpec.Digest])]) async throws {
-        var count: [OCISpec.Digest: Int] = [:]
+        var count: [OCISpec.Digest: Int] = [:], chainCount: [OCISpec.Digest: Int] = [:]
         for item in items {
-            for digest in Set(item.blobs.keys).union(item.chains) { count[digest, default: 0] += 1 }
+            for digest in item.blobs.keys { count[digest, default: 0] += 1 }
+            for chain in Set(item.chains) { chainCount[chain, default: 0] += 1 }
         }
         for index in items.indices {
             var shared: Int64 = 0
             for (digest, size) in items[index].blobs where (count[digest] ?? 0) > 1 { shared += size }
-            for chain in Set(items[index].chains) where (count[chain] ?? 0) > 1 { shared += try await catalog.layerSize(chain) }
+            for chain in Set(items[index].chains) where (chainCount[chain] ?? 0) > 1 { shared += try await catalog.layerSize(chain) }
             items[index].summary.SharedSize = shared
         }
     }

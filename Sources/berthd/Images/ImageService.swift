@@ -99,7 +99,8 @@ struct ImageService: ImageProviding {
 
     /// Every blob and every unpacked layer once.
     private func layersSize() async throws -> Int64 {
-        var seen: Set<OCISpec.Digest> = []
+        // Two sets: the digest of an uncompressed layer's blob is also the chain ID of what it unpacks to.
+        var seen: Set<OCISpec.Digest> = [], seenChains: Set<OCISpec.Digest> = []
         var total: Int64 = 0
         for target in Set(try await client.list().map(\.target)) {
             for variant in try await catalog.variants(of: target) {
@@ -109,7 +110,7 @@ struct ImageService: ImageProviding {
                     if !isHere { isHere = try await client.info(blob.digest) != nil }
                     if isHere { total += blob.size }
                 }
-                for chainID in variant.chainIDs where seen.insert(chainID).inserted { total += try await catalog.layerSize(chainID) }
+                for chainID in variant.chainIDs where seenChains.insert(chainID).inserted { total += try await catalog.layerSize(chainID) }
             }
         }
         return total

@@ -6,9 +6,9 @@ import OCISpec
 struct PullProgressText {
     private let reference: ImageReference
     private var saidFrom = false
-    /// Layers that are here already are told only when another one is not: a pull of what is here says nothing about layers, as in dockerd.
-    private var heldBack: [String] = []
-    private var isDownloading = false
+    /// What there is to say about layers while nothing is fetched yet. A pull of what is here already says nothing about layers at all, as in dockerd.
+    private var heldBack: [ProgressMessage] = []
+    private var isFetching = false
     private(set) var digest: String?
 
     init(_ reference: ImageReference) { self.reference = reference }
@@ -26,15 +26,6 @@ struct PullProgressText {
             saidFrom = true
             messages.append(.status("Pulling from \(reference.path)", id: reference.tag ?? reference.digest?.description ?? "latest"))
         }
-        if event.event == "already exists" && !isDownloading {
-            heldBack.append(id)
-            return messages
-        }
-        if event.event == "waiting" && !isDownloading {
-            isDownloading = true
-            for id in heldBack { messages.append(.status("Already exists", id: id)) }
-            heldBack = []
-        }
         switch event.event {
         case "waiting": messages.append(.status("Pulling fs layer", id: id))
         case "downloading": messages.append(.status("Downloading", id: id, current: event.progress, total: event.total))
@@ -44,7 +35,15 @@ struct PullProgressText {
         case "already exists": messages.append(.status("Already exists", id: id))
         default: break
         }
-        return messages
+        if !isFetching && event.event != "waiting" && event.event != "already exists" {
+            isFetching = true
+            let held = heldBack
+            heldBack = []
+            return held + messages
+        }
+        if isFetching { return messages }
+        heldBack += messages.filter { $0.id == id }
+        return messages.filter { $0.id != id }
     }
 
     /// The last two lines.

@@ -10,7 +10,9 @@ private final class NamespacedProcess {
 
     init() throws {
         var child = pid_t()
-        var arguments: [UnsafeMutablePointer<CChar>?] = ["unshare", "-n", "sleep", "60"].map { strdup($0) } + [nil]
+        let words: [String] = ["unshare", "-n", "sleep", "60"]
+        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { (word: String) in strdup(word) }
+        arguments.append(nil)
         defer { for argument in arguments { free(argument) } }
         let code = posix_spawnp(&child, "unshare", nil, nil, &arguments, environ)
         try #require(code == 0)
