@@ -14,9 +14,15 @@ final class PortRelay: Sendable {
     ///
     /// Returns at once: connections wait in the socket's queue until the event loop takes them.
     init(listener: consuming OwnedFD, to address: IPAddress, port: UInt16) {
-        let group = MultiThreadedEventLoopGroup.singleton
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
         let target = address.description
-        server = ServerBootstrap(group: group)
+        let descriptor = listener.release()
+        // All of it on the loop: a start that publishes a thousand ports does not wait for a thousand channels.
+        server = loop.flatSubmit { Self.serve(descriptor, on: loop, to: target, port: port) }
+    }
+
+    private static func serve(_ descriptor: CInt, on loop: any EventLoop, to target: String, port: UInt16) -> EventLoopFuture<any Channel> {
+        ServerBootstrap(group: loop)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.autoRead, value: false)
             .childChannelInitializer { incoming in
@@ -36,7 +42,7 @@ final class PortRelay: Sendable {
                         }
                     }
             }
-            .withBoundSocket(listener.release())
+            .withBoundSocket(descriptor)
             .map { $0 as any Channel }
     }
 
