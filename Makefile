@@ -22,7 +22,8 @@ test-deps: deps ## install what the tests need
 	@$(DEPS) test
 
 build: ## build the five programs into bin/
-	$(SWIFT_BUILD)
+	@# one product at a time: building everything would also build the compilers and plugins that our dependencies bring along
+	@for p in $(PROGRAMS); do $(SWIFT_BUILD) --product $$p || exit 1; done
 	@mkdir -p bin
 	@path=$$($(SWIFT_BUILD) --show-bin-path) && for p in $(PROGRAMS); do strip -o bin/.$$p.new $$path/$$p && mv bin/.$$p.new bin/$$p; done
 	@ln -sf berth-shim bin/containerd-shim-berth-v1
@@ -38,7 +39,8 @@ run: deps build ## install what is missing, build, start an engine and run a con
 test: test-deps build test-unit test-root test-e2e ## everything: unit, root and end-to-end tests
 
 test-unit: ## unit tests: no root, no network
-	BERTH_TESTING=1 swift test --scratch-path $(TEST_SCRATCH) --no-parallel --skip RootTests
+	BERTH_TESTING=1 swift build --scratch-path $(TEST_SCRATCH) --product berthPackageTests
+	BERTH_TESTING=1 swift test --scratch-path $(TEST_SCRATCH) --skip-build --no-parallel --skip RootTests
 
 test-root: ## tests against the real kernel (root)
 	contrib/dev/test-root.sh

@@ -4,4 +4,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 [[ $(id -u) -eq 0 ]] || { echo "root tests need root" >&2; exit 1; }
 export BERTH_BIN=${BERTH_BIN:-$PWD/bin}
-exec env BERTH_TESTING=1 swift test --scratch-path "${TEST_SCRATCH:-.build-test}" --no-parallel --filter RootTests
+export BERTH_TESTING=1
+swift build --scratch-path "${TEST_SCRATCH:-.build-test}" --product berthPackageTests
+exec swift test --scratch-path "${TEST_SCRATCH:-.build-test}" --skip-build --no-parallel --filter RootTests

@@ -20,6 +20,7 @@ final class TransferProgress: Sendable {
             var moving: (event: String, counter: ByteCounter)?
             var reported: Int64 = -1
             var last: String?
+            var isUnpacked = false
         }
 
         let descriptor: Descriptor
@@ -49,11 +50,16 @@ final class TransferProgress: Sendable {
                 $0.last = event
             }
             owner.send(event, self, progress: descriptor.size)
+            if event == "complete", state.withLock({ $0.isUnpacked }) { reached("extracted") }
         }
 
         /// The layer's files are here from another image: one that was downloaded is complete with that, one that was not says nothing more.
         func foundUnpacked() {
-            if state.withLock({ $0.last }) == "complete" { reached("extracted") }
+            let last = state.withLock { state in
+                state.isUnpacked = true
+                return state.last
+            }
+            if last == "complete" { reached("extracted") }
         }
 
         fileprivate var sample: (event: String, progress: Int64)? {
