@@ -29,10 +29,11 @@ def pulled(cli, registry):
 
 
 def test_pull_prints_what_the_stock_client_draws(cli, registry):
-    reference = f"{registry.name}/busybox"
+    registry.push(f"drawn-{cli.name}", "latest", [layer({"unique": cli.name.encode()})])  # a layer that no other test has brought here
+    reference = f"{registry.name}/drawn-{cli.name}"
     r = cli.run("pull", reference)
     assert r.returncode == 0, r.stderr
-    assert re.search(r"latest: Pulling from busybox\n", r.stdout)
+    assert re.search(rf"latest: Pulling from drawn-{cli.name}\n", r.stdout)
     assert re.search(r"[0-9a-f]{12}: Pull complete", r.stdout)
     assert re.search(r"Digest: sha256:[0-9a-f]{64}\n", r.stdout)
     assert f"Status: Downloaded newer image for {reference}:latest" in r.stdout
@@ -104,7 +105,7 @@ def test_a_lying_registry_gives_a_clear_error_and_nothing_stays(cli, engine, lie
         assert re.search(expected, error), error
         assert "liar" not in cli.ok("images", "-a")
         # what came of an interrupted body waits for the next pull, which goes on from there
-        assert lie == "truncated" or ingests() == before
+        assert lie == "truncated" or ingests() <= before
     finally:
         liar.stop()
 

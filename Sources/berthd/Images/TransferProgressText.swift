@@ -49,7 +49,9 @@ struct PullProgressText {
     /// The last two lines.
     func summary(before: String?, after: String) -> [ProgressMessage] {
         let name = reference.familiar
-        return [
+        // Every layer was here from other images: told now, for nothing else speaks of them.
+        let layers = before == after ? [] : heldBack.map { ProgressMessage.status("Already exists", id: $0) }
+        return layers + [
             .status("Digest: \(after)"),
             .status(before == after ? "Status: Image is up to date for \(name)" : "Status: Downloaded newer image for \(name)"),
         ]
