@@ -50,7 +50,7 @@ struct PullProgressText {
     func summary(before: String?, after: String) -> [ProgressMessage] {
         let name = reference.familiar
         // Every layer was here from other images: told now, for nothing else speaks of them.
-        let layers: [ProgressMessage] = before == after ? [] : heldBack.map { ProgressMessage.status("Already exists", id: $0) }
+        let layers: [ProgressMessage] = before == after ? [] : heldBack
         return layers + [
             .status("Digest: \(after)"),
             .status(before == after ? "Status: Image is up to date for \(name)" : "Status: Downloaded newer image for \(name)"),
