@@ -47,5 +47,10 @@ def bundles(folder):
     return sorted(str(p.relative_to(run)) for p in run.glob("**/*") if re.search(r"[0-9a-f]{64}", p.name))
 
 
+def host_files():
+    """The host's own configuration: a path that climbs out of a root file system would change it."""
+    return sorted((e.name, e.inode(), e.stat(follow_symlinks=False).st_mtime_ns) for e in os.scandir("/etc") if not e.is_dir(follow_symlinks=False))
+
+
 def snapshot(folder):
-    return {"mounts": mounts(folder), "links": links(), "cgroups": cgroups(), "ports": filter_elements(), "processes": shims(folder), "bundles": bundles(folder)}
+    return {"host files": host_files(), "mounts": mounts(folder), "links": links(), "cgroups": cgroups(), "ports": filter_elements(), "processes": shims(folder), "bundles": bundles(folder)}
