@@ -20,7 +20,7 @@ struct SocketPaths {
     /// A path that fits; its directory exists afterwards.
     func path(for name: String) throws(SystemError) -> String {
         let plain = "\(bundle)/\(name).sock"
-        if plain.utf8.count <= UnixSocket.longestPath { return plain }
+        if plain.utf8.count <= UnixSocket.longestPortablePath { return plain }
         if let slash = fallback.lastIndex(of: "/") { try Files.makeDirectories(String(fallback[..<slash]), mode: 0o700) }
         return "\(fallback)-\(name.utf8.count > 20 ? String(name.hashForPath, radix: 16) : name).sock"
     }

@@ -5,6 +5,8 @@ import Glibc
 package enum UnixSocket {
     /// The longest path that fits into `sun_path` with its terminator.
     package static let longestPath = 107
+    /// The longest path that a client on SwiftNIO connects to, our daemons among them: it keeps to the smallest `sun_path` of any system.
+    package static let longestPortablePath = 103
 
     /// Who is at the other end, as of its connect(2) or listen(2).
     package struct Peer: Sendable {
