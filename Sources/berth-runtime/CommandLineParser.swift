@@ -7,9 +7,11 @@ struct OptionSpec {
     let name: String
     let short: Character?
     let kind: Kind
+    /// A line of the command's help; nil for options that are only there for older callers.
+    let about: String?
 
-    init(_ name: String, _ short: Character? = nil, _ kind: Kind) {
-        (self.name, self.short, self.kind) = (name, short, kind)
+    init(_ name: String, _ short: Character? = nil, _ kind: Kind, _ about: String?) {
+        (self.name, self.short, self.kind, self.about) = (name, short, kind, about)
     }
 }
 
@@ -102,8 +104,16 @@ struct GlobalOptions {
     let systemdCgroup: Bool
 
     static let specs: [OptionSpec] = [
-        OptionSpec("debug", nil, .flag), OptionSpec("log", nil, .value), OptionSpec("log-format", nil, .value), OptionSpec("root", nil, .value),
-        OptionSpec("criu", nil, .value), OptionSpec("systemd-cgroup", nil, .flag), OptionSpec("rootless", nil, .value),
-        OptionSpec("help", "h", .flag), OptionSpec("version", "v", .flag),
+        OptionSpec("debug", nil, .flag, "write debug lines to the log as well"),
+        OptionSpec("log", nil, .value, "file for errors and warnings, besides standard error"),
+        OptionSpec("log-format", nil, .value, "form of that file's lines: text (default) or json"),
+        OptionSpec("root", nil, .value, "directory for the state of containers; should be on a tmpfs"),
+        OptionSpec("criu", nil, .value, nil),
+        OptionSpec("systemd-cgroup", nil, .flag, "not built yet; refused"),
+        OptionSpec("rootless", nil, .value, "true, false or auto; accepted, the caller's rights are found out"),
+        help, OptionSpec("version", "v", .flag, "print the version"),
     ]
+
+    /// Understood by every command.
+    static let help = OptionSpec("help", "h", .flag, "show this help")
 }

@@ -50,16 +50,28 @@ struct Main {
             let global = try CommandLineParser.parse(words.dropFirst(), GlobalOptions.specs, stopAfter: 1)
             guard let name = global.arguments.first, !global.has("help"), !global.has("version") else { return try general(global) }
             let options = try globalOptions(global, &diagnostics)
+            if name == "help" || name == "h" { return try help(global.arguments.dropFirst().first) }
             guard let command = command(name) else { throw RuntimeError(.invalidArgument, "no such command: \(name)") }
             failureCode = command.failureCode
             if command.isSealed { try ExecutableSeal.ensure() }
-            let parsed = try CommandLineParser.parse(global.arguments.dropFirst(), command.specs, stopAfter: command.stopAfter)
+            let parsed = try CommandLineParser.parse(global.arguments.dropFirst(), command.specs + [GlobalOptions.help], stopAfter: command.stopAfter)
+            if parsed.has("help") { return try help(name) }
             label = "\(name)\(parsed.arguments.first.map { " \($0)" } ?? ""): "
             return try command.body(parsed, options)
         } catch {
             diagnostics.fail(label + error.message)
             return failureCode
         }
+    }
+
+    private static func help(_ name: String?) throws(RuntimeError) -> CInt {
+        guard let name else {
+            try Output.write(HelpText.usage)
+            return 0
+        }
+        guard let command = command(name) else { throw RuntimeError(.invalidArgument, "no help topic for \"\(name)\"") }
+        try Output.write(HelpText.usage(of: name, command.specs))
+        return 0
     }
 
     /// `--version`, `--help` and no command at all.

@@ -20,6 +20,11 @@ extension Cgroup {
         try wait(for: "frozen 0", in: "\(v2.path)/cgroup.events") {}
     }
 
+    /// Moves a process back that somebody has put into another freezer (version 1), where even SIGKILL may wait for ever.
+    package func bringHome(_ pid: Int32) throws(CgroupError) {
+        if let freezer = v1Directory(of: "freezer") { try CgroupFiles.write("\(pid)", to: "\(freezer.path)/cgroup.procs") }
+    }
+
     /// Whether the cgroup is frozen or about to be. A machine without a freezer has nothing frozen.
     package var isFrozen: Bool {
         if let freezer = v1Directory(of: "freezer") {

@@ -130,6 +130,9 @@ package enum Files {
         do throws(SystemError) { try syscall("rmdir", on: path) { rmdir(path) } } catch { if error.errno != .noSuchFile { throw error } }
     }
 
+    /// Removes a directory that must be empty, or one of a kernel filesystem (cgroup, resctrl), whose files do not count.
+    package static func removeEmptyDirectory(_ path: String) throws(SystemError) { try syscall("rmdir", on: path) { rmdir(path) } }
+
     /// Names in a directory, without "." and "..", unsorted.
     package static func entries(of path: String) throws(SystemError) -> [String] {
         guard let directory = opendir(path) else { throw SystemError(call: "opendir", subject: path, errno: Errno(rawValue: Glibc.errno)) }

@@ -30,8 +30,9 @@ package enum Mounts {
     private static let recursiveFlag: UInt32 = 0x8000  // AT_RECURSIVE
 
     /// A detached copy of the mount at `path`, to be attached with `attach` or dropped with its descriptor.
-    package static func cloneTree(_ path: String, recursive: Bool) throws(SystemError) -> OwnedFD {
-        let flags = 1 | UInt32(O_CLOEXEC) | (recursive ? recursiveFlag : 0)
+    /// Without `followsLink` a symlink at the end of the path is itself what is mounted.
+    package static func cloneTree(_ path: String, recursive: Bool, followsLink: Bool = true) throws(SystemError) -> OwnedFD {
+        let flags = 1 | UInt32(O_CLOEXEC) | (recursive ? recursiveFlag : 0) | (followsLink ? 0 : UInt32(AT_SYMLINK_NOFOLLOW))
         return OwnedFD(adopting: try syscall("open_tree", on: path) { berth_open_tree(AT_FDCWD, path, flags) })
     }
 
@@ -120,6 +121,20 @@ package enum Mounts {
         var status = statfs()
         try syscall("fstatfs", on: name) { fstatfs(fd, &status) }
         return status
+    }
+}
+
+extension Mounts {
+    /// Changes options of the filesystem that is mounted at a descriptor, wherever else it is mounted too. Kernel: fspick(2).
+    package static func reconfigure(_ mount: borrowing OwnedFD, _ options: [(key: String, value: String?)], name: String) throws(SystemError) {
+        let fd = mount.rawValue
+        // FSPICK_CLOEXEC | FSPICK_EMPTY_PATH
+        let context = OwnedFD(adopting: try syscall("fspick", on: name) { berth_fspick(fd, "", 1 | 8) })
+        let raw = context.rawValue
+        for (key, value) in options {
+            try syscall("fsconfig", on: "\(name) option \(key)") { berth_fsconfig(raw, value == nil ? 0 : 1, key, value, 0) }
+        }
+        try syscall("fsconfig", on: "remount \(name)") { berth_fsconfig(raw, 7, nil, nil, 0) }  // FSCONFIG_CMD_RECONFIGURE
     }
 }
 

@@ -6,6 +6,8 @@ package struct InterfaceAddress: Sendable, Equatable {
     package let linkIndex: Int32
     /// The address with its prefix length; host bits set.
     package let network: IPNetwork
+    /// Valid everywhere (RT_SCOPE_UNIVERSE) and given for good (IFA_F_PERMANENT), not learned from a router.
+    package let isLasting: Bool
 
     package init?(_ message: NetlinkMessage) {
         guard Int(message.type) == Int(RTM_NEWADDR), message.body.count >= MemoryLayout<ifaddrmsg>.size else { return nil }
@@ -16,6 +18,8 @@ package struct InterfaceAddress: Sendable, Equatable {
         guard prefix <= address.family.bitWidth else { return nil }
         network = IPNetwork(address, prefixLength: prefix)
         linkIndex = message.body.load(Int32.self, at: 4)
+        let flags = attributes[.addressFlags, as: UInt32.self] ?? UInt32(message.body.load(UInt8.self, at: 2))
+        isLasting = message.body.load(UInt8.self, at: 3) == 0 && flags & 0x80 != 0
     }
 }
 

@@ -7,16 +7,20 @@ import OCISpec
 /// `create` and `run`: the same but for who waits, and for what.
 enum CreateCommand {
     static let specs: [OptionSpec] = [
-        OptionSpec("bundle", "b", .value), OptionSpec("console-socket", nil, .value), OptionSpec("pidfd-socket", nil, .value),
-        OptionSpec("pid-file", nil, .value), OptionSpec("no-pivot", nil, .flag), OptionSpec("no-new-keyring", nil, .flag),
-        OptionSpec("preserve-fds", nil, .value),
+        OptionSpec("bundle", "b", .value, "directory with config.json; default: the working directory"),
+        OptionSpec("console-socket", nil, .value, "unix socket that gets the master of the container's terminal"),
+        OptionSpec("pidfd-socket", nil, .value, "unix socket that gets a pidfd of the container's process"),
+        OptionSpec("pid-file", nil, .value, "file that gets the process id"),
+        OptionSpec("no-pivot", nil, .flag, "move the root instead of pivot_root, for an initial ramdisk"),
+        OptionSpec("no-new-keyring", nil, .flag, "keep the caller's session keyring"),
+        OptionSpec("preserve-fds", nil, .value, "how many descriptors from 3 on the container gets"),
     ]
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         let request = try ContainerRequest(options, global, command: "create")
         let console = try request.connectConsole(detached: true)
-        let built = try request.build(waitsForStart: true, console: console)
-        try request.announce(built)
+        var built = try request.build(waitsForStart: true, console: console)
+        try request.announce(&built)
         return 0
     }
 }
@@ -48,7 +52,9 @@ struct ContainerRequest {
         configBytes = config.bytes
         var plan = try LaunchPlan(
             id: id, bundle: bundle, spec: config.spec, noPivot: options.has("no-pivot"), noNewKeyring: options.has("no-new-keyring"))
+        CapabilityPlan.warnOfUnknown(in: config.spec.process?.capabilities, global.diagnostics)
         plan.process.environment += Descriptors.listeningEnvironment
+        NotifySocket.prepare(&plan, container: "\(global.root)/\(id)")
         self.plan = plan
         preservedDescriptors = try Descriptors.preserved(options)
         self.global = global
@@ -79,12 +85,15 @@ struct ContainerRequest {
         do throws(RuntimeError) {
             let configPath = directory.configPath
             try attempt { () throws(SystemError) in try Files.replace(configPath, with: configBytes) }
+            if plan.hasNotifySocket { try NotifySocket.makeDirectory(in: directory.path) }
             var record = try makeRecord(cgroup)
             let launcher = ContainerLauncher(
                 plan: plan, cgroup: cgroup, limits: try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isRoot()), seccomp: seccomp, preservedDescriptors: preservedDescriptors,
                 waitsForStart: waitsForStart, diagnostics: global.diagnostics)
+            // Before the program can speak; with `create` it is `start` that listens.
+            let notify = waitsForStart ? nil : try NotifySocket.open(in: directory.path)
             let child = try launcher.launch(in: directory, record: &record, console: console)
-            return BuiltContainer(directory: directory, child: child, record: record, cgroup: cgroup)
+            return BuiltContainer(directory: directory, child: child, record: record, cgroup: cgroup, notify: notify)
         } catch {
             try? ContainerDirectory.open(root: global.root, id: id).remove()
             throw error
@@ -95,12 +104,13 @@ struct ContainerRequest {
         ContainerRecord(
             ociVersion: plan.spec.ociVersion, id: id, bundle: bundle, rootfs: plan.rootfs, annotations: plan.spec.annotations, created: Diagnostics.now(),
             ownerUID: getuid(), creator: try attempt { () throws(SystemError) in try ProcessIdentity(of: getpid()) }, initProcess: nil,
-            cgroup: cgroup, ownPIDNamespace: plan.namespaces.creates(.pid), ownMountNamespace: plan.namespaces.separates(.mount),
+            cgroup: cgroup, resctrl: nil, ownPIDNamespace: plan.namespaces.creates(.pid), ownMountNamespace: plan.namespaces.separates(.mount),
             namespaces: NamespaceKind.allCases.filter { plan.namespaces.separates($0) }.map(\.rawValue))
     }
 
     /// Tells the callers that asked for it which process it is. A container nobody can be told of is removed again.
-    func announce(_ built: borrowing BuiltContainer) throws(RuntimeError) {
+    func announce(_ built: inout BuiltContainer) throws(RuntimeError) {
+        built.directory.unlock()
         do throws(RuntimeError) {
             try Announcement.make(child: built.child, pidFile: pidFile, pidfdSocket: pidfdSocket, kind: "standard")
         } catch {
@@ -112,8 +122,9 @@ struct ContainerRequest {
 
 /// A container with a live init.
 struct BuiltContainer: ~Copyable {
-    let directory: ContainerDirectory
+    var directory: ContainerDirectory
     let child: ChildProcess
     let record: ContainerRecord
     let cgroup: Cgroup
+    let notify: NotifySocket?
 }

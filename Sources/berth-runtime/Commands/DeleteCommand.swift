@@ -6,7 +6,7 @@ import OCISpec
 
 /// `delete`: what is left of a stopped container, and with `--force` of any, also of one whose runtime was killed half way.
 enum DeleteCommand {
-    static let specs = [OptionSpec("force", "f", .flag)]
+    static let specs = [OptionSpec("force", "f", .flag, "kill the container first; no error when there is none")]
 
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
@@ -42,7 +42,13 @@ enum DeleteCommand {
         let raw = pidfd.rawValue
         let cgroup = record.cgroup
         if cgroup.isFrozen { try withCgroup { () throws(CgroupError) in try cgroup.thaw() } }
-        if try attempt({ () throws(SystemError) in try Processes.poll([raw], timeoutMilliseconds: 10_000) }).isEmpty { throw .stillRunning }
+        func hasEnded(within milliseconds: CInt) throws(RuntimeError) -> Bool {
+            try attempt { () throws(SystemError) in try !Processes.poll([raw], timeoutMilliseconds: milliseconds).isEmpty }
+        }
+        if try hasEnded(within: 200) { return }
+        // Somebody else's frozen cgroup (version 1) keeps it from dying; its own does not.
+        try? cgroup.bringHome(identity.pid)
+        if try !hasEnded(within: 9_800) { throw .stillRunning }
     }
 
     /// Removes a container without a live init: what its cgroup still holds, the cgroup, the directory; then the poststop hooks.
@@ -55,6 +61,7 @@ enum DeleteCommand {
             if !record.ownPIDNamespace { try cgroup.signal(SIGKILL) }
             try cgroup.remove()
         }
+        record.resctrl?.remove()
         if !record.ownMountNamespace { try? Mounts.detach(record.rootfs) }
         try directory.remove()
         for hook in hooks {

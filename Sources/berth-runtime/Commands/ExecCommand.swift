@@ -7,11 +7,23 @@ import OCISpec
 /// `exec`: one more process in a container, from flags over the container's own process, or from a document.
 enum ExecCommand {
     static let specs: [OptionSpec] = [
-        OptionSpec("console-socket", nil, .value), OptionSpec("pidfd-socket", nil, .value), OptionSpec("cwd", nil, .value), OptionSpec("env", "e", .list),
-        OptionSpec("tty", "t", .flag), OptionSpec("user", "u", .value), OptionSpec("additional-gids", "g", .list), OptionSpec("process", "p", .value),
-        OptionSpec("detach", "d", .flag), OptionSpec("pid-file", nil, .value), OptionSpec("process-label", nil, .value),
-        OptionSpec("apparmor", nil, .value), OptionSpec("no-new-privs", nil, .flag), OptionSpec("cap", "c", .list),
-        OptionSpec("preserve-fds", nil, .value), OptionSpec("cgroup", nil, .list), OptionSpec("ignore-paused", nil, .flag),
+        OptionSpec("console-socket", nil, .value, "unix socket that gets the master of the process's terminal"),
+        OptionSpec("pidfd-socket", nil, .value, "unix socket that gets a pidfd of the process"),
+        OptionSpec("cwd", nil, .value, "working directory in the container"),
+        OptionSpec("env", "e", .list, "NAME=VALUE, added to the container's environment"),
+        OptionSpec("tty", "t", .flag, "give the process a terminal"),
+        OptionSpec("user", "u", .value, "UID[:GID]"),
+        OptionSpec("additional-gids", "g", .list, "one more group"),
+        OptionSpec("process", "p", .value, "file with a process document, instead of the options here"),
+        OptionSpec("detach", "d", .flag, "return when the program runs"),
+        OptionSpec("pid-file", nil, .value, "file that gets the process id"),
+        OptionSpec("process-label", nil, .value, "SELinux label"),
+        OptionSpec("apparmor", nil, .value, "AppArmor profile"),
+        OptionSpec("no-new-privs", nil, .flag, "set no_new_privs"),
+        OptionSpec("cap", "c", .list, "capability to add"),
+        OptionSpec("preserve-fds", nil, .value, "how many descriptors from 3 on the process gets"),
+        OptionSpec("cgroup", nil, .list, "cgroup below the container's: [CONTROLLER,...:]PATH"),
+        OptionSpec("ignore-paused", nil, .flag, "wait in a paused container instead of failing"),
     ]
 
     /// runc's status for whatever fails before the program runs.
@@ -32,7 +44,9 @@ enum ExecCommand {
         default: break
         }
         let spec = try directory.spec()
-        let process = try ProcessPlan(try ExecProcess.make(options, spec, global.diagnostics))
+        let document = try ExecProcess.make(options, spec)
+        CapabilityPlan.warnOfUnknown(in: document.capabilities, global.diagnostics)
+        let process = try ProcessPlan(document)
         try ExecutableSeal.hide()
         let seccomp: SeccompFilter?
         if let filter = spec.linux?.seccomp { seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
@@ -70,7 +84,7 @@ enum ExecCommand {
 
 /// The process to run: a document, or the container's own process with the flags laid over it.
 enum ExecProcess {
-    static func make(_ options: ParsedOptions, _ spec: RuntimeSpec, _ diagnostics: Diagnostics) throws(RuntimeError) -> RuntimeSpec.Process {
+    static func make(_ options: ParsedOptions, _ spec: RuntimeSpec) throws(RuntimeError) -> RuntimeSpec.Process {
         if let path = options["process"], !path.isEmpty { return try ConfigLoader.load(path) }
         guard var process = spec.process else { throw RuntimeError(.invalidArgument, "process property must not be empty") }
         process.args = Array(options.arguments.dropFirst())
@@ -81,7 +95,7 @@ enum ExecProcess {
         process.env += options.list("env")
         process.terminal = options.has("tty")
         if options["no-new-privs"] != nil { process.noNewPrivileges = options.has("no-new-privs") }
-        addCapabilities(options.list("cap"), to: &process, diagnostics)
+        addCapabilities(options.list("cap"), to: &process)
         if let user = options["user"] { try setUser(user, in: &process) }
         for text in options.list("additional-gids") {
             guard let gid = UInt32(text) else { throw RuntimeError(.invalidArgument, "invalid value \"\(text)\" for flag -additional-gids: not a number") }
@@ -91,15 +105,10 @@ enum ExecProcess {
     }
 
     /// Added to the sets the container has; never to the inheritable one, and to the ambient one only what is inheritable already.
-    private static func addCapabilities(_ names: [String], to process: inout RuntimeSpec.Process, _ diagnostics: Diagnostics) {
+    private static func addCapabilities(_ names: [String], to process: inout RuntimeSpec.Process) {
         if names.isEmpty { return }
         var sets = process.capabilities ?? RuntimeSpec.Capabilities()
         for name in names {
-            // Unknown ones are left out with a warning, as runc does.
-            guard CapabilityPlan.names.contains(name) else {
-                diagnostics.warn("ignoring unknown capability \"\(name)\"")
-                continue
-            }
             if !sets.bounding.contains(name) { sets.bounding.append(name) }
             if !sets.effective.contains(name) { sets.effective.append(name) }
             if !sets.permitted.contains(name) { sets.permitted.append(name) }

@@ -6,23 +6,28 @@ import OCISpec
 /// `run`: create and start in one, without the stop at exec.fifo. In the foreground it stays until the container ends and removes it.
 enum RunCommand {
     static let specs: [OptionSpec] =
-        CreateCommand.specs + [OptionSpec("detach", "d", .flag), OptionSpec("keep", nil, .flag), OptionSpec("no-subreaper", nil, .flag)]
+        CreateCommand.specs + [
+            OptionSpec("detach", "d", .flag, "return when the program runs"),
+            OptionSpec("keep", nil, .flag, "leave the stopped container"),
+            OptionSpec("no-subreaper", nil, .flag, "do not become the parent of orphans"),
+        ]
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         let request = try ContainerRequest(options, global, command: "run")
+        if !request.plan.process.hasProgram { throw RuntimeError(.invalidArgument, "process property must not be empty") }
         let detached = options.has("detach")
         let callersConsole = try request.connectConsole(detached: detached)
         if detached { return try runDetached(request, console: callersConsole) }
         if !options.has("no-subreaper") { try attempt { () throws(SystemError) in try ProcessAttributes.becomeSubreaper() } }
         let foreground = try Foreground()
         let pair: SocketPair? = request.plan.process.terminal ? try attempt { () throws(SystemError) in try DescriptorPassing.pair() } : nil
-        let built = try request.build(waitsForStart: false, console: pair?.childDescriptor)
-        try request.announce(built)
+        var built = try request.build(waitsForStart: false, console: pair?.childDescriptor)
+        try request.announce(&built)
         let code: CInt
         do throws(RuntimeError) {
-            try Hooks.run(request.plan.hooks.poststart, named: "poststart", state: built.record.state(ContainerStatus.running))
+            try Hooks.runPoststart(request.plan.hooks, built.record, request.global.diagnostics)
             let relay: TerminalRelay? = if let pair { try TerminalRelay(from: pair.takeParent()) } else { nil }
-            code = try foreground.wait(for: built.child, terminal: relay)
+            code = try foreground.wait(for: built.child, terminal: relay, notify: built.notify)
         } catch {
             try? DeleteCommand.destroy(id: request.id, root: global.root, record: built.record, diagnostics: global.diagnostics)
             throw error
@@ -32,14 +37,15 @@ enum RunCommand {
     }
 
     private static func runDetached(_ request: ContainerRequest, console: CInt?) throws(RuntimeError) -> CInt {
-        let built = try request.build(waitsForStart: false, console: console)
-        try request.announce(built)
+        var built = try request.build(waitsForStart: false, console: console)
+        try request.announce(&built)
         do throws(RuntimeError) {
-            try Hooks.run(request.plan.hooks.poststart, named: "poststart", state: built.record.state(ContainerStatus.running))
+            try Hooks.runPoststart(request.plan.hooks, built.record, request.global.diagnostics)
         } catch {
             try? DeleteCommand.destroy(id: request.id, root: request.global.root, record: built.record, diagnostics: request.global.diagnostics)
             throw error
         }
+        if let notify = built.notify { try notify.wait(pid: built.child.pid, pidfd: built.child.pidfd) }
         return 0
     }
 }

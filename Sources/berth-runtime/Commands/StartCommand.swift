@@ -7,7 +7,7 @@ import OCISpec
 /// `start`: opens exec.fifo, at the other end of which the init waits, and hears from it how the program's start went.
 enum StartCommand {
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
-        let directory = try ContainerDirectory.open(root: global.root, id: try soleArgument(options, "start"), locked: true)
+        var directory = try ContainerDirectory.open(root: global.root, id: try soleArgument(options, "start"), locked: true)
         let record = try directory.record()
         let cgroup = record.cgroup
         switch directory.status(record, isFrozen: { cgroup.isFrozen }) {
@@ -17,15 +17,20 @@ enum StartCommand {
         case let other: throw RuntimeError(.failedPrecondition, "cannot start a container in the \(other.rawValue) state")
         }
         guard let identity = record.initProcess, let pidfd = try? Processes.open(identity.pid) else { throw .startStopped }
+        let notify = try NotifySocket.open(in: directory.path)
         try release(directory.fifoPath, pidfd)
         let spec = try directory.spec()
+        if spec.process == nil { global.diagnostics.warn("start \(record.id): the config has no process; the container has ended") }
         if let hooks = spec.hooks {
-            do throws(RuntimeError) { try Hooks.run(hooks.poststart, named: "poststart", state: record.state(ContainerStatus.running)) } catch {
+            do throws(RuntimeError) { try Hooks.runPoststart(hooks, record, global.diagnostics) } catch {
                 // The specification has the container stopped, not deleted.
                 try? Processes.signal(SIGKILL, to: pidfd, name: record.id)
                 throw error
             }
         }
+        // Waiting for the program is no reason to keep others from it.
+        directory.unlock()
+        if let notify { try notify.wait(pid: identity.pid, pidfd: pidfd) }
         return 0
     }
 

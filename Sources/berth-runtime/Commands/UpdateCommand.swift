@@ -11,13 +11,27 @@ import OCISpec
 enum UpdateCommand {
     typealias Resources = RuntimeSpec.Linux.Resources
 
-    static let specs =
-        [OptionSpec("resources", "r", .value)]
-        + [
-            "blkio-weight", "cpu-period", "cpu-quota", "cpu-burst", "cpu-share", "cpu-rt-period", "cpu-rt-runtime", "cpuset-cpus", "cpuset-mems",
-            "kernel-memory", "kernel-memory-tcp", "memory", "cpu-idle", "memory-reservation", "memory-swap", "pids-limit", "l3-cache-schema",
-            "mem-bw-schema",
-        ].map { OptionSpec($0, nil, .value) }
+    static let specs: [OptionSpec] = [
+        OptionSpec("resources", "r", .value, "file with a resources document, - for standard input; instead of the options here"),
+        OptionSpec("blkio-weight", nil, .value, "weight of the container's I/O, 10 to 1000"),
+        OptionSpec("cpu-period", nil, .value, "length of a CPU period in microseconds"),
+        OptionSpec("cpu-quota", nil, .value, "CPU time in a period, microseconds"),
+        OptionSpec("cpu-burst", nil, .value, "CPU time that may be saved up beyond the quota, microseconds"),
+        OptionSpec("cpu-share", nil, .value, "CPU weight relative to other containers"),
+        OptionSpec("cpu-rt-period", nil, .value, "length of a realtime period in microseconds"),
+        OptionSpec("cpu-rt-runtime", nil, .value, "realtime CPU time in a period, microseconds"),
+        OptionSpec("cpuset-cpus", nil, .value, "processors, as in 0-3,7"),
+        OptionSpec("cpuset-mems", nil, .value, "memory nodes"),
+        OptionSpec("kernel-memory", nil, .value, nil),
+        OptionSpec("kernel-memory-tcp", nil, .value, nil),
+        OptionSpec("memory", nil, .value, "memory limit in bytes, -1 for none"),
+        OptionSpec("cpu-idle", nil, .value, "1: run only when nobody else wants to"),
+        OptionSpec("memory-reservation", nil, .value, "soft limit in bytes"),
+        OptionSpec("memory-swap", nil, .value, "limit of memory and swap together in bytes, -1 for none"),
+        OptionSpec("pids-limit", nil, .value, "most processes at a time"),
+        OptionSpec("l3-cache-schema", nil, .value, "L3 cache schema of resctrl"),
+        OptionSpec("mem-bw-schema", nil, .value, "memory bandwidth schema of resctrl"),
+    ]
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         let id = try soleArgument(options, "update")
@@ -26,11 +40,11 @@ enum UpdateCommand {
         if changes.memory?.kernel != nil || changes.memory?.kernelTCP != nil {
             global.diagnostics.warn("kernel memory settings are ignored")
         }
-        for name in ["l3-cache-schema", "mem-bw-schema"] where !(options[name] ?? "").isEmpty { throw RuntimeError.notBuilt("--\(name)") }
         let directory = try ContainerDirectory.open(root: global.root, id: id, locked: true)
         let record = try directory.record()
         guard directory.status(record).hasInit else { throw .notRunning }
         var spec = try directory.spec()
+        let schemas = try schemas(options, record, &spec)
         let before = spec.linux?.resources ?? Resources()
         let after = before.updated(by: changes)
         let cgroup = record.cgroup
@@ -41,12 +55,27 @@ enum UpdateCommand {
                 throw error
             }
         }
+        if let group = record.resctrl, !schemas.isEmpty { try group.write(schemas) }
         if spec.linux == nil { spec.linux = RuntimeSpec.Linux() }
         spec.linux?.resources = after
         let path = directory.configPath
         let bytes = try ConfigLoader.encode(spec)
         try attempt { () throws(SystemError) in try Files.replace(path, with: bytes) }
         return 0
+    }
+
+    /// The schemas for resctrl, and the spec with them in it.
+    private static func schemas(_ options: ParsedOptions, _ record: ContainerRecord, _ spec: inout RuntimeSpec) throws(RuntimeError) -> [String] {
+        let cache = options["l3-cache-schema"] ?? "", bandwidth = options["mem-bw-schema"] ?? ""
+        if cache.isEmpty && bandwidth.isEmpty { return [] }
+        guard record.resctrl != nil, var config = spec.linux?.intelRdt else {
+            throw RuntimeError(.failedPrecondition, "updating a non-existent Intel RDT configuration is not supported")
+        }
+        if !cache.isEmpty { config.l3CacheSchema = cache }
+        if !bandwidth.isEmpty { config.memBwSchema = bandwidth }
+        try ResctrlGroup.check(config, id: record.id)
+        spec.linux?.intelRdt = config
+        return [cache, bandwidth].filter { !$0.isEmpty }
     }
 
     /// Devices stay: another program may have added some, for a GPU.

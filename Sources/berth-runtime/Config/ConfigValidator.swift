@@ -11,8 +11,9 @@ enum ConfigValidator {
         for (name, value) in plan.linux.sysctl { try checkSysctl(name, value, plan) }
         try checkPaths(plan)
         try checkHooks(plan.hooks)
-        if plan.linux.intelRdt != nil { throw RuntimeError.notBuilt("linux.intelRdt") }
-        if !plan.linux.netDevices.isEmpty { throw RuntimeError.notBuilt("linux.netDevices") }
+        try NetworkDevices.check(plan)
+        if let rdt = plan.linux.intelRdt { try ResctrlGroup.check(rdt, id: plan.id) }
+        try checkPersonality(plan.linux.personality)
         if let name = plan.linux.rootfsPropagation, !name.isEmpty, !propagations.contains(name) {
             throw RuntimeError(.invalidArgument, "rootfsPropagation=\(name) is not supported")
         }
@@ -24,6 +25,14 @@ enum ConfigValidator {
         let parts = version.split(separator: "-", maxSplits: 1)[...].first?.split(separator: ".") ?? []
         guard parts.count == 3, parts.allSatisfy({ Int($0) != nil }) else { throw RuntimeError(.invalidArgument, "ociVersion \"\(version)\" is not a version") }
         guard parts[0] == "1" else { throw RuntimeError(.invalidArgument, "unsupported ociVersion \(version)") }
+    }
+
+    private static func checkPersonality(_ personality: RuntimeSpec.Linux.Personality?) throws(RuntimeError) {
+        guard let personality else { return }
+        guard ["LINUX", "LINUX32"].contains(personality.domain) else {
+            throw RuntimeError(.invalidArgument, "linux.personality.domain: unknown domain \"\(personality.domain)\"")
+        }
+        if let flag = personality.flags.first { throw RuntimeError(.invalidArgument, "linux.personality.flags: unknown flag \"\(flag)\"") }
     }
 
     private static func checkNames(_ plan: LaunchPlan) throws(RuntimeError) {

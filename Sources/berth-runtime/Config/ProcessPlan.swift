@@ -42,8 +42,14 @@ struct ProcessPlan {
     let terminal: Bool
     let consoleSize: RuntimeSpec.ConsoleSize?
 
-    init(_ process: RuntimeSpec.Process) throws(RuntimeError) {
+    /// Of a container that was created without a process: there is nothing to start.
+    var hasProgram: Bool { !arguments.isEmpty }
+
+    static func withoutProgram() throws(RuntimeError) -> ProcessPlan { try ProcessPlan(RuntimeSpec.Process(args: [], cwd: "/"), needsProgram: false) }
+
+    init(_ process: RuntimeSpec.Process, needsProgram: Bool = true) throws(RuntimeError) {
         try Self.check(process)
+        if needsProgram && process.args.isEmpty { throw RuntimeError(.invalidArgument, "args must not be empty") }
         arguments = process.args
         environment = process.env
         cwd = process.cwd
@@ -69,7 +75,6 @@ struct ProcessPlan {
     private static func check(_ process: RuntimeSpec.Process) throws(RuntimeError) {
         if process.cwd.isEmpty { throw RuntimeError(.invalidArgument, "Cwd property must not be empty") }
         if !process.cwd.hasPrefix("/") { throw RuntimeError(.invalidArgument, "Cwd must be an absolute path") }
-        if process.args.isEmpty { throw RuntimeError(.invalidArgument, "args must not be empty") }
         for (name, texts) in [("args", process.args), ("env", process.env), ("cwd", [process.cwd])] where texts.contains(where: { $0.utf8.contains(0) }) {
             throw RuntimeError(.invalidArgument, "process.\(name): a NUL character")
         }

@@ -9,6 +9,7 @@ import OCISpec
 ///     config.json   the bundle's at creation, so that later edits change nothing
 ///     exec.fifo     there from `create` until `start`; its presence is the status `created`
 ///     lock          held by whoever changes the container
+///     notify/       with the container's own socket for sd_notify, if the caller has one
 ///
 /// The status is derived from the kernel each time: is the process with that pid and start time alive, is the cgroup frozen, does exec.fifo exist.
 struct ContainerDirectory: ~Copyable {
@@ -36,6 +37,8 @@ struct ContainerDirectory: ~Copyable {
             default: false
             }
         }
+        // Both wordings are known: the first sentence is runc's, the second crun's.
+        if id.contains("/") { throw RuntimeError(.invalidArgument, "\(RuntimeError.invalidID.message): invalid character `/` in the ID `\(id)`") }
         guard allowed, id != ".", id != "..", id.utf8.count <= 255 else { throw .invalidID }
     }
 
@@ -62,6 +65,9 @@ struct ContainerDirectory: ~Copyable {
         if locked { try directory.acquire() }
         return directory
     }
+
+    /// Lets others change the container: a `run` in the foreground stays for as long as it lives.
+    mutating func unlock() { lock = nil }
 
     /// Waits for whoever holds the lock. The container may be gone by then.
     private mutating func acquire() throws(RuntimeError) {
@@ -107,6 +113,7 @@ struct ContainerDirectory: ~Copyable {
     /// Removes the directory, lock last.
     consuming func remove() throws(RuntimeError) {
         let path = path
+        NotifySocket.removeDirectory(in: path)
         for name in ["exec.fifo", "config.json", "state.json"] { try attempt { () throws(SystemError) in try Files.remove("\(path)/\(name)") } }
         try attempt { () throws(SystemError) in try Files.removeFlatDirectory(path) }
     }

@@ -23,22 +23,26 @@ struct ContainerLauncher {
         let pair = try attempt { () throws(SystemError) in try DescriptorPassing.pair() }
         let channel = SyncChannel(pair.takeParent())
         let hostMounts = try prepareMounts()
+        let hostDevices = plan.namespaces.hasUserNamespace && plan.fillsDev ? try PreparedDevices.make(plan.devices, for: plan.linux, rootfs: plan.rootfs) : [:]
         let parts = ContainerCgroup.divide(cgroup)
         if let early = parts.beforeClone {
             // What a killed runtime leaves must be found again.
             try directory.write(record)
             try create(early, isWhole: parts.afterClone == nil)
         }
-        let child = try clone(SyncChannel(pair.takeChild()), fifo: fifo, console: console, mounts: hostMounts, record: record, parent: channel)
+        let child = try clone(SyncChannel(pair.takeChild()), fifo: fifo, console: console, mounts: hostMounts, devices: hostDevices, record: record, parent: channel)
         for fd in hostMounts.values { close(fd) }
+        for fd in hostDevices.values { close(fd) }
         if let fifo { close(fifo) }
         do throws(RuntimeError) {
             record.initProcess = try attempt { () throws(SystemError) in try ProcessIdentity(of: child.pid) }
             try directory.write(record)
+            try NetworkDevices.move(plan, pid: child.pid)
+            try enterResctrl(child.pid, in: directory, &record)
             try supply(child.pid, channel, parts.afterClone)
             try follow(child, channel, record)
         } catch {
-            throw cleanedUp(child, error)
+            throw cleanedUp(child, error, record.resctrl)
         }
         return child
     }
@@ -59,7 +63,7 @@ struct ContainerLauncher {
         var ready: [Int: CInt] = [:]
         for (index, mount) in plan.mounts.enumerated() {
             guard case .bind(let path, let recursive) = mount.source, plan.namespaces.hasUserNamespace || mount.options.idmap else { continue }
-            let tree = try during("mount \(mount.label)") { () throws(SystemError) in try Mounts.cloneTree(path, recursive: recursive) }
+            let tree = try during("mount \(mount.label)") { () throws(SystemError) in try Mounts.cloneTree(path, recursive: recursive, followsLink: !mount.options.sourceNoFollow) }
             if mount.options.idmap { try IDMappedMounts.apply(mount, to: tree, plan.linux) }
             ready[index] = (consume tree).release()
         }
@@ -67,12 +71,13 @@ struct ContainerLauncher {
     }
 
     private func clone(
-        _ childEnd: consuming SyncChannel, fifo: CInt?, console: CInt?, mounts: [Int: CInt], record: ContainerRecord, parent: borrowing SyncChannel
+        _ childEnd: consuming SyncChannel, fifo: CInt?, console: CInt?, mounts: [Int: CInt], devices: [Int: CInt], record: ContainerRecord,
+        parent: borrowing SyncChannel
     ) throws(RuntimeError) -> ChildProcess {
         let intermediate = plan.namespaces.needsIntermediate
         let stage = InitStage(
             plan: plan, channel: childEnd, state: record.state(.creating), cgroup: mounter, fifo: fifo, console: console, seccomp: seccomp,
-            preservedDescriptors: preservedDescriptors, namespacesAreJoined: intermediate, preparedMounts: mounts)
+            preservedDescriptors: preservedDescriptors, namespacesAreJoined: intermediate, preparedMounts: mounts, preparedDevices: devices)
         try TimeNamespace.enterForChildren(plan)
         defer { TimeNamespace.leave(plan) }
         if !intermediate {
@@ -168,10 +173,22 @@ struct ContainerLauncher {
         }
     }
 
-    private func cleanedUp(_ child: borrowing ChildProcess, _ error: RuntimeError) -> RuntimeError {
+    private func enterResctrl(_ pid: pid_t, in directory: borrowing ContainerDirectory, _ record: inout ContainerRecord) throws(RuntimeError) {
+        guard let config = plan.linux.intelRdt, let base = ResctrlGroup.mountPoint() else { return }
+        var group = ResctrlGroup(config, id: plan.id, below: base)
+        do throws(RuntimeError) { try group.enter(pid, config) } catch {
+            group.remove()
+            throw error
+        }
+        record.resctrl = group
+        try directory.write(record)
+    }
+
+    private func cleanedUp(_ child: borrowing ChildProcess, _ error: RuntimeError, _ resctrl: ResctrlGroup?) -> RuntimeError {
         try? Processes.signal(SIGKILL, to: child.pidfd, name: "init")
         _ = try? Processes.wait(for: child.pid)
         if !plan.namespaces.separates(.mount) { try? Mounts.detach(plan.rootfs) }
+        resctrl?.remove()
         do throws(CgroupError) { try cgroup.remove() } catch let second { return RuntimeError(error.code, "\(error.message); \(second)") }
         return error
     }

@@ -15,12 +15,16 @@ struct Foreground: ~Copyable {
         signals = try attempt { () throws(SystemError) in try SignalDescriptor([SIGCHLD] + passed) }
     }
 
-    /// Waits until the process has ended; its exit code as a shell would show it. `terminal` is the master of its terminal.
-    borrowing func wait(for child: borrowing ChildProcess, terminal: TerminalRelay?) throws(RuntimeError) -> CInt {
+    /// Waits until the process has ended; its exit code as a shell would show it. `terminal` is the master of its terminal, `notify` where
+    /// it says that it is ready.
+    borrowing func wait(for child: borrowing ChildProcess, terminal: TerminalRelay?, notify: NotifySocket? = nil) throws(RuntimeError) -> CInt {
+        var notify = notify
         while true {
-            let descriptors = [signals.file.rawValue] + (terminal?.descriptors ?? [])
+            let streams = terminal?.descriptors ?? []
+            let descriptors = [signals.file.rawValue] + streams + (notify.map { [$0.descriptor] } ?? [])
             let ready = try attempt { () throws(SystemError) in try Processes.poll(descriptors) }
-            for position in ready where position > 0 { terminal?.relay(position - 1) }
+            for position in ready where position > 0 && position <= streams.count { terminal?.relay(position - 1) }
+            if notify?.relay(pid: child.pid) == true { notify = nil }
             guard ready.contains(0) else { continue }
             while let number = signals.next() {
                 if number == SIGCHLD {

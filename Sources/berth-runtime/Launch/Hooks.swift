@@ -15,6 +15,22 @@ import OCISpec
 ///
 /// Spec: config.md#posix-platform-hooks.
 enum Hooks {
+    /// The hooks after the program has started. What a failure means depends on the version of the specification that the config follows: up to 1.2 it is a
+    /// warning and the next hook runs, from 1.3 on it is an error, and the container is stopped.
+    static func runPoststart(_ hooks: RuntimeSpec.Hooks, _ record: ContainerRecord, _ diagnostics: Diagnostics) throws(RuntimeError) {
+        let state = record.state(ContainerStatus.running)
+        if !isLenient(record.ociVersion) { return try run(hooks.poststart, named: "poststart", state: state) }
+        for hook in hooks.poststart {
+            do throws(RuntimeError) { try run([hook], named: "poststart", state: state) } catch { diagnostics.warn(error.message) }
+        }
+    }
+
+    /// Whether a version is older than 1.3.0.
+    static func isLenient(_ version: String) -> Bool {
+        let parts = version.split(separator: "-", maxSplits: 1)[...].first?.split(separator: ".").compactMap { Int($0) } ?? []
+        return parts.count >= 2 && (parts[0] < 1 || (parts[0] == 1 && parts[1] < 3))
+    }
+
     /// - Throws: on the first that fails; its standard error is part of the message.
     static func run(_ hooks: [RuntimeSpec.Hook], named name: String, state: RuntimeState) throws(RuntimeError) {
         if hooks.isEmpty { return }

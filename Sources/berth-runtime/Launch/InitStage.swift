@@ -21,6 +21,8 @@ struct InitStage: ~Copyable {
     let namespacesAreJoined: Bool
     /// Detached clones of bind sources, made by the runtime where the container's root may not reach them.
     let preparedMounts: [Int: CInt]
+    /// Detached device nodes, where the init may make none.
+    let preparedDevices: [Int: CInt]
 
     borrowing func run() -> Never {
         ProcessAttributes.setName("berth[1:INIT]")
@@ -82,7 +84,8 @@ struct InitStage: ~Copyable {
         }
         if !joined { try joinCgroup() }
         if plan.fillsDev {
-            try Devices.create(plan.devices, in: builder.root, inUserNamespace: plan.namespaces.hasUserNamespace)
+            try Devices.create(
+                plan.devices, in: builder.root, inUserNamespace: plan.namespaces.hasUserNamespace, prepared: preparedDevices)
             try Devices.createLinks(in: builder.root)
         }
         return builder

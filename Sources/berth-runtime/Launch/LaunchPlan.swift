@@ -12,7 +12,9 @@ struct LaunchPlan {
     let linux: RuntimeSpec.Linux
     var process: ProcessPlan
     let namespaces: NamespacePlan
-    let mounts: [PlannedMount]
+    var mounts: [PlannedMount]
+    /// The container has a socket for sd_notify (`NotifySocket`).
+    var hasNotifySocket = false
     let devices: [Devices.Node]
     let readonlyRoot: Bool
     let noPivot: Bool
@@ -20,14 +22,13 @@ struct LaunchPlan {
 
     /// - Throws: `invalidArgument` that names the field.
     init(id: String, bundle: String, spec: RuntimeSpec, noPivot: Bool, noNewKeyring: Bool) throws(RuntimeError) {
-        guard let process = spec.process else { throw RuntimeError(.invalidArgument, "process property must not be empty") }
         guard let root = spec.root, !root.path.isEmpty else { throw RuntimeError(.invalidArgument, "root must be specified") }
         self.id = id
         self.bundle = bundle
         rootfs = try ConfigLoader.absolute(root.path, from: bundle)
         self.spec = spec
         linux = try Self.withMappings(spec.linux ?? RuntimeSpec.Linux())
-        self.process = try ProcessPlan(process)
+        if let process = spec.process { self.process = try ProcessPlan(process) } else { process = try .withoutProgram() }
         namespaces = try NamespacePlan(linux.namespaces)
         mounts = try MountPlan.make(spec.mounts, bundle: bundle)
         devices = try Devices.plan(linux.devices)

@@ -56,7 +56,7 @@ struct ProgramStage {
         if !entered { _ = try enterWorkingDirectory(lenient: false) }
         try verifyWorkingDirectory()
         let environment = environment()
-        let program = Program(path: try findProgram(environment), environment: environment)
+        let program = Program(path: process.hasProgram ? try findProgram(environment) : "", environment: environment)
         try attempt { () throws(SystemError) in
             try ProcessAttributes.setKeepCapabilities(false)
             try ProcessAttributes.setParentDeathSignal(0)
@@ -171,6 +171,7 @@ struct ProgramStage {
 
     /// Becomes the program. Comes back only with an error: "exec /bin/foo: permission denied".
     func execute(_ program: Program) -> RuntimeError {
+        if !process.hasProgram { Processes.leave(0) }
         let error = Processes.execute(program.path, arguments: process.arguments, environment: program.environment)
         let code: ErrorCode = error.errno == .accessDenied ? .permissionDenied : error.errno == .noSuchFile ? .notFound : .invalidArgument
         return RuntimeError(code, "exec \(program.path): \(error.errno.description.lowercased())")

@@ -45,10 +45,16 @@ enum Devices {
         return defaults.filter { !given.contains($0.path) } + nodes
     }
 
-    /// Makes the nodes inside the root. Where mknod is not allowed (user namespaces) the host's node is bound.
-    static func create(_ nodes: [Node], in root: borrowing RootedPath, inUserNamespace: Bool) throws(RuntimeError) {
-        for node in nodes {
-            do throws(SystemError) { try create(node, in: root, inUserNamespace: inUserNamespace) } catch { throw RuntimeError(error, while: "create device \(node.path)") }
+    /// Makes the nodes inside the root. Where mknod is not allowed (user namespaces) a prepared one is attached, or the host's is bound.
+    static func create(_ nodes: [Node], in root: borrowing RootedPath, inUserNamespace: Bool, prepared: [Int: CInt]) throws(RuntimeError) {
+        for (index, node) in nodes.enumerated() {
+            do throws(SystemError) {
+                if let ready = prepared[index] {
+                    try Mounts.attach(OwnedFD(adopting: ready), onto: try root.makeFile(node.path), name: node.path)
+                } else {
+                    try create(node, in: root, inUserNamespace: inUserNamespace)
+                }
+            } catch { throw RuntimeError(error, while: "create device \(node.path)") }
         }
     }
 
@@ -70,6 +76,9 @@ enum Devices {
 
     private static func bind(_ node: Node, in root: borrowing RootedPath) throws(SystemError) {
         let tree = try Mounts.cloneTree(node.path, recursive: false)
+        guard try Files.status(of: tree, name: node.path).isDevice(node.kind, major: node.major, minor: node.minor) else {
+            throw SystemError(call: "mknod", subject: "\(node.path), and the host has another device there", errno: .notPermitted)
+        }
         let target = try root.makeFile(node.path)
         try Mounts.attach(tree, onto: target, name: node.path)
     }

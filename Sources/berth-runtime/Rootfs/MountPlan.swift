@@ -9,6 +9,8 @@ struct PlannedMount {
         case bind(path: String, recursive: Bool)
         /// A new filesystem.
         case filesystem(type: String, source: String)
+        /// No mount of its own: what is mounted there gets other attributes and options.
+        case remount
         /// The container's cgroup: v2, or a tmpfs with one directory per v1 hierarchy.
         case cgroup
     }
@@ -33,6 +35,7 @@ struct PlannedMount {
         case .bind(let path, _): "\(path) on \(destination)"
         case .filesystem(let type, _): "\(type) on \(destination)"
         case .cgroup: "cgroup on \(destination)"
+        case .remount: "remount of \(destination)"
         }
     }
 }
@@ -61,7 +64,12 @@ enum MountPlan {
         }
         if options.tmpcopyup && type != "tmpfs" { throw refused("tmpcopyup needs type tmpfs") }
         let source: PlannedMount.Source
-        if options.bind {
+        if options.remount {
+            if hasMappings || options.idmap || options.tmpcopyup { throw refused("remount does not go with id mappings and tmpcopyup") }
+            // Of a bind mount only the attributes are its own.
+            if options.bind && !options.filesystem.isEmpty { throw refused("remount,bind does not take the option \(options.filesystem[0].key)") }
+            source = .remount
+        } else if options.bind {
             guard let path = mount.source, !path.isEmpty else { throw refused("a bind mount needs a source") }
             source = .bind(path: path.hasPrefix("/") ? path : "\(bundle)/\(path)", recursive: options.bindRecursive)
         } else if type == "cgroup" || type == "cgroup2" {

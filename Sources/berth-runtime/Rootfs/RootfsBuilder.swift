@@ -50,6 +50,7 @@ struct RootfsBuilder: ~Copyable {
     mutating func mount(_ planned: PlannedMount, index: Int, cgroup: borrowing CgroupMounter) throws(RuntimeError) {
         do throws(SystemError) {
             switch planned.source {
+            case .remount: try remount(planned)
             case .bind(let path, let recursive): try bind(planned, index: index, path: path, recursive: recursive)
             case .filesystem(let type, let source): try filesystem(planned, type: type, source: source)
             case .cgroup: try cgroup.mount(planned, in: self)
@@ -63,11 +64,27 @@ struct RootfsBuilder: ~Copyable {
         if let ready = prepared[index] {
             tree = OwnedFD(adopting: ready)
         } else {
-            tree = try Mounts.cloneTree(path, recursive: recursive)
+            tree = try Mounts.cloneTree(path, recursive: recursive, followsLink: !planned.options.sourceNoFollow)
         }
+        if planned.options.sourceNoFollow, try Files.status(of: tree, name: path).isSymlink { return try attachLink(tree, planned) }
         let isDirectory = try Files.status(of: tree, name: path).isDirectory
         let target = isDirectory ? try root.makeDirectories(planned.destination) : try root.makeFile(planned.destination)
         try attach(tree, onto: target, planned)
+    }
+
+    /// A symlink as the source goes on top of one: the target's own last component is not followed either.
+    private borrowing func attachLink(_ tree: borrowing OwnedFD, _ planned: PlannedMount) throws(SystemError) {
+        let place = try root.makeParent(of: planned.destination)
+        do throws(SystemError) { try Files.makeSymlink(place.name, to: ".", at: place.directory) } catch { if error.errno != .fileExists { throw error } }
+        try attach(tree, onto: try Files.open(place.name, O_PATH | O_NOFOLLOW, at: place.directory), planned)
+    }
+
+    private borrowing func remount(_ planned: PlannedMount) throws(SystemError) {
+        let top = try root.open(planned.destination, O_PATH)
+        if !planned.options.filesystem.isEmpty { try Mounts.reconfigure(top, planned.options.filesystem, name: planned.destination) }
+        let change = planned.options.attributes
+        if !change.isEmpty { try Mounts.change(top, set: change.set, clear: change.clear, name: planned.destination) }
+        try finish(top, planned)
     }
 
     private borrowing func filesystem(_ planned: PlannedMount, type: String, source: String) throws(SystemError) {

@@ -33,6 +33,14 @@ struct CapabilityPlan {
         ambient = Self.mask(sets.ambient)
     }
 
+    /// Warns of names that are left out, in runc's words.
+    static func warnOfUnknown(in sets: RuntimeSpec.Capabilities?, _ diagnostics: Diagnostics) {
+        guard let sets else { return }
+        let named = Set(sets.bounding + sets.effective + sets.inheritable + sets.permitted + sets.ambient)
+        let unknown = named.filter { !names.contains($0) }.sorted()
+        if !unknown.isEmpty { diagnostics.warn("ignoring unknown or unavailable capabilities: [\(unknown.joined(separator: " "))]") }
+    }
+
     private static func mask(_ names: [String]) -> UInt64 {
         var mask: UInt64 = 0
         for name in names { if let number = Self.names.firstIndex(of: name) { mask |= 1 << UInt64(number) } }

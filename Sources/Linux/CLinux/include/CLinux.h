@@ -57,6 +57,7 @@ static inline int berth_prctl(int option, unsigned long a, unsigned long b, unsi
 static inline int berth_open_tree(int dir, const char *path, unsigned flags) { return (int)syscall(SYS_open_tree, dir, path, flags); }
 static inline int berth_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags) { return (int)syscall(SYS_move_mount, from, from_path, to, to_path, flags); }
 static inline int berth_fsopen(const char *type, unsigned flags) { return (int)syscall(SYS_fsopen, type, flags); }
+static inline int berth_fspick(int dir, const char *path, unsigned flags) { return (int)syscall(SYS_fspick, dir, path, flags); }
 static inline int berth_fsconfig(int fd, unsigned command, const char *key, const void *value, int aux) { return (int)syscall(SYS_fsconfig, fd, command, key, value, aux); }
 static inline int berth_fsmount(int fd, unsigned flags, unsigned attributes) { return (int)syscall(SYS_fsmount, fd, flags, attributes); }
 
