@@ -89,7 +89,8 @@ struct Daemon: Sendable {
         ImageRoutes.registerCommit(in: &router, service: images, containers: environment.store, supervisor: environment.supervisor)
         NetworkRoutes.register(in: &router, service: networks)
         VolumeRoutes.register(in: &router, service: volumes)
-        UnbuiltRoutes.register(in: &router, store: environment.store)
+        FileRoutes(service: FileService(environment: environment)).register(in: &router)
+        UnbuiltRoutes.register(in: &router)
         return router
     }
 }

@@ -53,6 +53,9 @@ package enum Namespaces {
         try syscall("unshare", on: kinds.map(\.rawValue).joined(separator: ",")) { berth_unshare(CInt(truncatingIfNeeded: flags)) }
     }
 
+    /// Gives the calling thread a root and working directory of its own, without which it cannot enter a mount namespace. Kernel: unshare(2), CLONE_FS.
+    package static func unshareDirectories() throws(SystemError) { try syscall("unshare", on: "directories") { berth_unshare(0x200) } }
+
     /// What identifies a namespace: two paths with the same identity are the same namespace.
     package static func identity(_ path: String) throws(SystemError) -> UInt64 { UInt64(try Files.status(path).st_ino) }
 }

@@ -4,7 +4,7 @@ import NIOHTTP1
 
 /// Pages of the Engine API that have nothing behind them yet: each says so. Swarm's answer is the one of an engine outside of a swarm, which clients expect.
 enum UnbuiltRoutes {
-    static func register(in router: inout Router, store: ContainerStore) {
+    static func register(in router: inout Router) {
         swarm(&router)
         plugins(&router)
         let later: [(HTTPMethod, String, String)] = [
@@ -12,17 +12,6 @@ enum UnbuiltRoutes {
             (.POST, "/auth", "checking credentials with a registry"),
         ]
         for (method, path, what) in later { router.add(method, path) { _ in throw DaemonError.unimplemented(what) } }
-        let files: [(HTTPMethod, String, String)] = [
-            (.HEAD, "/containers/{name}/archive", "copying files out of containers"), (.GET, "/containers/{name}/archive", "copying files out of containers"),
-            (.PUT, "/containers/{name}/archive", "copying files into containers"), (.GET, "/containers/{name}/export", "exporting a container"),
-            (.GET, "/containers/{name}/changes", "listing the changes of a container"),
-        ]
-        for (method, path, what) in files {
-            router.add(method, path) { request in
-                _ = try store.find(request.parameter("name"))
-                throw DaemonError.unimplemented(what)
-            }
-        }
         router.add(.GET, "/containers/{name}/checkpoints") { _ in throw DaemonError.unimplemented("checkpoints") }
         router.add(.POST, "/containers/{name}/checkpoints") { _ in throw DaemonError.unimplemented("checkpoints") }
     }

@@ -11,6 +11,13 @@ enum FileTree {
             if error.errno == .noSuchFile { return }
             guard error.errno == .isDirectory || error.errno == .notPermitted else { throw error }
         }
+        // Empty, or something is mounted on it: then nothing of what is mounted is touched.
+        do throws(SystemError) {
+            try directory.removeDirectory(name)
+            return
+        } catch {
+            guard error.errno == .notEmpty || error.errno == .fileExists else { throw error }
+        }
         let inner = try directory.directory(name)
         for child in try inner.names() { try remove(CName(child), in: inner) }
         try directory.removeDirectory(name)
