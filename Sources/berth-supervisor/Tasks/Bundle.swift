@@ -135,9 +135,8 @@ struct Bundle: Sendable {
         try? Mounts.detach("\(path)/rootfs")
         guard Files.exists(path) else { return }
         let device = try Files.status(path).st_dev
+        // The namespace's directory stays: removing it would race with the next task's creation in it.
         try Self.removeTree(path, device: device)
-        // The namespace's directory goes with its last task; one that is in use stays.
-        _ = rmdir(String(path.prefix(path.utf8.count - key.id.utf8.count - 1)))
     }
 
     private static func removeTree(_ path: String, device: dev_t) throws {
