@@ -102,13 +102,15 @@ struct GlobalOptions {
     let root: String
     let diagnostics: Diagnostics
     let systemdCgroup: Bool
+    /// Path of CRIU, where it shall not be looked for.
+    let criu: String?
 
     static let specs: [OptionSpec] = [
         OptionSpec("debug", nil, .flag, "write debug lines to the log as well"),
         OptionSpec("log", nil, .value, "file for errors and warnings, besides standard error"),
         OptionSpec("log-format", nil, .value, "form of that file's lines: text (default) or json"),
         OptionSpec("root", nil, .value, "directory for the state of containers; should be on a tmpfs"),
-        OptionSpec("criu", nil, .value, nil),
+        OptionSpec("criu", nil, .value, "path of CRIU; default: in $PATH"),
         OptionSpec("systemd-cgroup", nil, .flag, "not built yet; refused"),
         OptionSpec("rootless", nil, .value, "true, false or auto; accepted, the caller's rights are found out"),
         help, OptionSpec("version", "v", .flag, "print the version"),

@@ -7,7 +7,7 @@ enum HelpText {
     static let version = """
         berth-runtime version \(Defaults.version)
         spec: \(RuntimeSpec.version)
-        +SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP
+        +SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +CRIU
 
         """
 

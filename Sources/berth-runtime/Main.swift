@@ -37,7 +37,8 @@ struct Main {
         case "resume": Command(specs: [], body: PauseCommand.resume)
         case "update": Command(specs: UpdateCommand.specs, body: UpdateCommand.run)
         case "events": Command(specs: EventsCommand.specs, body: EventsCommand.run)
-        case "checkpoint", "restore": Command(specs: [], stopAfter: 0) { (_, _) throws(RuntimeError) in throw .notBuilt(name) }
+        case "checkpoint": Command(specs: CheckpointOptions.checkpoint, body: CheckpointCommand.run)
+        case "restore": Command(specs: CheckpointOptions.restore, body: RestoreCommand.run)
         default: nil
         }
     }
@@ -89,7 +90,7 @@ struct Main {
         }
         let root = try ConfigLoader.absolute(global["root"] ?? defaultRoot())
         if root == "/" { throw RuntimeError(.invalidArgument, "Option --root argument should not be set to /") }
-        return GlobalOptions(root: root, diagnostics: diagnostics, systemdCgroup: global.has("systemd-cgroup"))
+        return GlobalOptions(root: root, diagnostics: diagnostics, systemdCgroup: global.has("systemd-cgroup"), criu: global["criu"])
     }
 
     private static func defaultRoot() -> String {

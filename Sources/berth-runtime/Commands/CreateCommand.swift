@@ -100,7 +100,7 @@ struct ContainerRequest {
         }
     }
 
-    private func makeRecord(_ cgroup: Cgroup) throws(RuntimeError) -> ContainerRecord {
+    func makeRecord(_ cgroup: Cgroup) throws(RuntimeError) -> ContainerRecord {
         ContainerRecord(
             ociVersion: plan.spec.ociVersion, id: id, bundle: bundle, rootfs: plan.rootfs, annotations: plan.spec.annotations, created: Diagnostics.now(),
             ownerUID: getuid(), creator: try attempt { () throws(SystemError) in try ProcessIdentity(of: getpid()) }, initProcess: nil,

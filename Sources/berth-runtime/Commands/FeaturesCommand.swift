@@ -1,7 +1,4 @@
 import BerthDefaults
-import CLinux
-import CSeccomp
-import Glibc
 import LinuxSystem
 import OCISpec
 
@@ -19,36 +16,17 @@ enum FeaturesCommand {
     }
 
     private static var annotations: [String: String] {
-        var annotations = ["io.berth.version": Defaults.version, "org.opencontainers.runc.checkpoint.enabled": "false"]
-        if let version = seccomp_version()?.pointee {
-            annotations["io.github.seccomp.libseccomp.version"] = "\(version.major).\(version.minor).\(version.micro)"
-        }
+        var annotations = ["io.berth.version": Defaults.version, "org.opencontainers.runc.checkpoint.enabled": "true"]
+        if let version = SeccompFilter.libraryVersion { annotations["io.github.seccomp.libseccomp.version"] = version }
         return annotations
     }
 
     private static var linux: RuntimeFeatures.Linux {
         .init(
             namespaces: NamespaceKind.allCases.map(\.rawValue).sorted(), capabilities: CapabilityPlan.names,
-            cgroup: .init(v1: true, v2: true, systemd: false, systemdUser: false, rdma: true), seccomp: seccomp, apparmor: .init(enabled: true),
-            selinux: .init(enabled: true), intelRdt: .init(enabled: false, schemata: false, monitoring: false),
+            cgroup: .init(v1: true, v2: true, systemd: false, systemdUser: false, rdma: true), seccomp: SeccompFilter.features, apparmor: .init(enabled: true),
+            selinux: .init(enabled: true), intelRdt: .init(enabled: true, schemata: true, monitoring: true),
             memoryPolicy: .init(modes: MemoryPolicy.modes.keys.sorted(), flags: MemoryPolicy.flags.keys.sorted()),
-            mountExtensions: .init(idmap: .init(enabled: true)), netDevices: .init(enabled: hasNetDevices))
-    }
-
-    /// Moving host interfaces into the container.
-    private static let hasNetDevices = false
-
-    private static let flagBits: [(name: String, bit: UInt32)] = [
-        ("SECCOMP_FILTER_FLAG_LOG", SeccompFilter.flagLog), ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", SeccompFilter.flagSpecAllow),
-        ("SECCOMP_FILTER_FLAG_TSYNC", 1),
-        ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", SeccompFilter.flagWaitKillable | SeccompFilter.flagNewListener),
-    ]
-
-    private static var seccomp: RuntimeFeatures.Seccomp {
-        .init(
-            enabled: true, actions: SeccompCompiler.actions.keys.sorted(), operators: SeccompCompiler.operators.keys.sorted(),
-            archs: SeccompCompiler.architectures.sorted(), knownFlags: flagBits.map(\.name),
-            // Offered with no filter at all: a kernel that knows the flags complains about the filter instead.
-            supportedFlags: flagBits.filter { berth_seccomp_flags_errno($0.bit) == EFAULT }.map(\.name))
+            mountExtensions: .init(idmap: .init(enabled: true)), netDevices: .init(enabled: true))
     }
 }

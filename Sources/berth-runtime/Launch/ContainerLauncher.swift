@@ -76,7 +76,7 @@ struct ContainerLauncher {
     ) throws(RuntimeError) -> ChildProcess {
         let intermediate = plan.namespaces.needsIntermediate
         let stage = InitStage(
-            plan: plan, channel: childEnd, state: record.state(.creating), cgroup: mounter, fifo: fifo, console: console, seccomp: seccomp,
+            plan: plan, channel: childEnd, state: record.state(.creating), cgroup: CgroupMounter(cgroup), fifo: fifo, console: console, seccomp: seccomp,
             preservedDescriptors: preservedDescriptors, namespacesAreJoined: intermediate, preparedMounts: mounts, preparedDevices: devices)
         try TimeNamespace.enterForChildren(plan)
         defer { TimeNamespace.leave(plan) }
@@ -117,12 +117,6 @@ struct ContainerLauncher {
             }
         }
         throw RuntimeError(.internalError, "intermediate stage ended without a word")
-    }
-
-    private var mounter: CgroupMounter {
-        CgroupMounter(
-            hierarchies: cgroup.v1.map { CgroupMounter.Hierarchy(name: String($0.mountPoint[$0.mountPoint.index(after: $0.mountPoint.lastIndex(of: "/")!)...]), directory: $0.path) },
-            unifiedDirectory: cgroup.v1.isEmpty ? cgroup.v2?.path : nil)
     }
 
     /// Makes directories. The limits come with the last part, before any process is in them.

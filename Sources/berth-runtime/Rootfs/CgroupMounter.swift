@@ -1,3 +1,4 @@
+import Cgroups
 import LinuxSystem
 
 /// Mounts the container's view of the cgroup filesystem.
@@ -17,6 +18,13 @@ struct CgroupMounter {
     let hierarchies: [Hierarchy]
     /// The container's directory in version 2 on a host that has no controllers elsewhere.
     let unifiedDirectory: String?
+
+    init(_ cgroup: Cgroup) {
+        hierarchies = cgroup.v1.map { directory in
+            Hierarchy(name: directory.mountPoint.split(separator: "/").last.map(String.init) ?? "", directory: directory.path)
+        }
+        unifiedDirectory = cgroup.v1.isEmpty ? cgroup.v2?.path : nil
+    }
 
     func mount(_ planned: PlannedMount, in builder: borrowing RootfsBuilder) throws(SystemError) {
         let target = try builder.root.makeDirectories(planned.destination)
