@@ -12,7 +12,9 @@ struct Storage {
     let collect: @Sendable () async throws -> Void
 
     /// Opens the stores and takes away what an earlier life has left half done.
-    init(root: String, database: MetadataDatabase, events: EventExchange, threads: NIOThreadPool, group: any EventLoopGroup) throws {
+    init(
+        root: String, registryDirectories: [String], database: MetadataDatabase, events: EventExchange, threads: NIOThreadPool, group: any EventLoopGroup
+    ) throws {
         let content = try ContentStore(root: "\(root)/content", database: database.pool)
         let overlay = try OverlaySnapshotter(root: "\(root)/snapshots/overlay", database: database, pool: threads)
         try content.removeUnknownFiles()
@@ -23,7 +25,8 @@ struct Storage {
         let streams = StreamRegistry()
         let registry = SnapshotterRegistry(overlay)
         let transfers = TransferEngine(
-            content: content, overlay: overlay, database: database, events: events, collector: collector, streams: streams, threads: threads)
+            content: content, overlay: overlay, database: database, events: events, collector: collector, streams: streams, threads: threads,
+            registryDirectories: registryDirectories)
         snapshotters = registry.names
         services = [
             ContentService(store: content, events: events, threads: threads),

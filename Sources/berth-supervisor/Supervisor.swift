@@ -34,7 +34,8 @@ struct Supervisor {
         let logs = try ShimLogs()
         let tasks = TaskManager(
             root: "\(config.state)/shims", launcher: ShimLauncher(address: config.address, logs: logs), logs: logs, events: events, group: group)
-        let storage = try Storage(root: config.root, database: database, events: events, threads: diskThreads, group: group)
+        let storage = try Storage(
+            root: config.root, registryDirectories: config.registryDirectories, database: database, events: events, threads: diskThreads, group: group)
 
         var handlers = GRPCHandlers(mapError: GRPCErrorMapping.status)
         let services: [any GRPCService] =

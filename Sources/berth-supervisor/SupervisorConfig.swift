@@ -12,6 +12,8 @@ struct SupervisorConfig: Sendable, Equatable {
     var logLevel = Log.Level.info
     var logFormat = Log.Format.text
     var pidFile: String?
+    /// Where registries have their folders (`certs.d`); the first directory with one for a host counts.
+    var registryDirectories = ["/etc/berth/certs.d", "/etc/containerd/certs.d", "/etc/docker/certs.d"]
 
     static let usage = """
         usage: berth-supervisor [flags]
@@ -19,9 +21,12 @@ struct SupervisorConfig: Sendable, Equatable {
           --address, -a PATH   socket of the API (default \(Defaults.supervisorSocket))
           --root PATH          data that stays (default \(Defaults.dataRoot)/supervisor)
           --state PATH         bundles and sockets of what runs (default \(Defaults.runRoot))
-          --config, -c FILE    TOML file: root, state, [grpc] address, [debug] level and format
+          --config, -c FILE    TOML file: root, state, [grpc] address, [debug] level and format, [registry] config_path
           --log-level, -l L    trace, debug, info, warn, error or fatal (default info)
           --log-format F       text or json (default text)
+          --registry-config-path DIRS
+                               directories of registries' mirrors and certificates, with colons between
+                               (default /etc/berth/certs.d:/etc/containerd/certs.d:/etc/docker/certs.d)
           --pidfile FILE       write the process's number there
           --version, -v        print the version
           --help, -h           print this
@@ -65,7 +70,7 @@ struct SupervisorConfig: Sendable, Equatable {
 
     private static let flags = [
         "address": "address", "a": "address", "root": "root", "state": "state", "config": "config", "c": "config", "log-level": "log-level",
-        "l": "log-level", "log-format": "log-format", "pidfile": "pidfile",
+        "l": "log-level", "log-format": "log-format", "pidfile": "pidfile", "registry-config-path": "registry-config-path",
     ]
 
     private mutating func set(_ name: String, _ value: String, what: String) throws(SupervisorError) {
@@ -82,6 +87,10 @@ struct SupervisorConfig: Sendable, Equatable {
             case "state": state = value
             default: pidFile = value
             }
+        case "registry-config-path":
+            let paths = value.split(separator: ":").map(String.init)
+            for path in paths where !path.hasPrefix("/") { throw SupervisorError(.invalidArgument, "\(what): \"\(path)\" is not an absolute path") }
+            registryDirectories = paths
         case "log-level":
             guard let level = Log.Level(value) else { throw SupervisorError(.invalidArgument, "\(what): unknown level \"\(value)\"") }
             logLevel = level
@@ -91,29 +100,25 @@ struct SupervisorConfig: Sendable, Equatable {
         }
     }
 
-    /// The part of TOML that these keys need: tables, `key = value` with strings, numbers and booleans, comments. What containerd knows and we have
-    /// no use for is refused rather than ignored.
+    /// What containerd knows and we have no use for is refused rather than ignored.
     private mutating func apply(file text: String) throws(SupervisorError) {
         let keys = [
             "root": "root", "state": "state", "grpc.address": "address", "debug.level": "log-level", "debug.format": "log-format",
+            "registry.config_path": "registry-config-path",
         ]
-        var table = ""
-        for (number, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            let line = raw.prefix(while: { $0 != "#" }).trimmingSpaces
-            if line.isEmpty { continue }
-            if line.hasPrefix("["), line.hasSuffix("]") {
-                table = String(line.dropFirst().dropLast())
-                continue
+        for entry in try TOMLReader.read(text).entries where entry.key != "version" {
+            if case .table(let table) = entry.value {
+                for field in table.entries { try apply("\(entry.key).\(field.key)", field.value, keys) }
+            } else {
+                try apply(entry.key, entry.value, keys)
             }
-            guard let equals = line.firstIndex(of: "=") else { throw SupervisorError(.invalidArgument, "line \(number + 1): not a key and a value") }
-            let key = line[..<equals].trimmingSpaces
-            var value = line[line.index(after: equals)...].trimmingSpaces
-            if value.count >= 2, let quote = value.first, quote == "\"" || quote == "'", value.last == quote { value = String(value.dropFirst().dropLast()) }
-            let name = table.isEmpty ? key : "\(table).\(key)"
-            if name == "version" { continue }
-            guard let flag = keys[name] else { throw SupervisorError(.invalidArgument, "line \(number + 1): unknown key \(name)") }
-            try set(flag, value, what: "line \(number + 1): \(name)")
         }
+    }
+
+    private mutating func apply(_ name: String, _ value: TOMLValue, _ keys: [String: String]) throws(SupervisorError) {
+        guard let flag = keys[name] else { throw SupervisorError(.invalidArgument, "unknown key \(name)") }
+        guard case .string(let text) = value else { throw SupervisorError(.invalidArgument, "\(name): the value is not a string") }
+        try set(flag, text, what: name)
     }
 }
 

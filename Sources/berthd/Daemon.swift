@@ -33,7 +33,7 @@ struct Daemon: Sendable {
         let networks = try NetworkService(configuration: NetworkConfiguration(config, engineID: engineID), database: database, events: events)
         let volumes = VolumeService(root: config.volumesRoot, database: database, events: events)
         let store = ContainerStore(database: database)
-        let images = ImageService(supervisor: client, users: store, events: events, insecureRegistries: config.insecureRegistries)
+        let images = ImageService(supervisor: client, users: store, events: events, registries: try RegistrySettings(config))
         let environment = ContainerEnvironment(
             config: config, store: store, supervisor: client, images: images, networks: networks, volumes: volumes, events: events)
         let containers = ContainerService(environment)

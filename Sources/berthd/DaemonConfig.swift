@@ -58,6 +58,8 @@ struct DaemonConfig: Sendable, Equatable {
 
     var insecureRegistries: [String] = []
     var registryMirrors: [String] = []
+    /// Directories with a folder for each registry (`hosts.toml`, certificates), colons between; empty for the supervisor's default.
+    var registryConfigPath = ""
     var maxConcurrentDownloads = 3
     var maxConcurrentUploads = 5
 

@@ -93,7 +93,8 @@ extension DaemonFlags {
 
     private static let registry: [Flag] = [
         Flag("insecure-registry", repeats: true, key: "insecure-registries", "Registry without TLS") { $0.insecureRegistries.append($1) },
-        Flag("registry-mirror", repeats: true, key: "registry-mirrors", "Mirror of Docker Hub") { $0.registryMirrors.append($1) },
+        Flag("registry-mirror", repeats: true, key: "registry-mirrors", "Mirror of Docker Hub") { $0.registryMirrors.append(try RegistrySettings.mirror($1)) },
+        Flag("registry-config-path", "Directories of registries' hosts.toml and certificates") { $0.registryConfigPath = $1 },
         Flag("max-concurrent-downloads", "Layers downloaded at a time") { $0.maxConcurrentDownloads = try number($1) },
         Flag("max-concurrent-uploads", "Layers uploaded at a time") { $0.maxConcurrentUploads = try number($1) },
     ]

@@ -24,7 +24,8 @@ final class SupervisorProcess: Sendable {
     ///
     /// - Throws: what is missing, or that it does not answer.
     func ensureRunning() async throws {
-        if await answers() {
+        // A call waits for a server that may be restarting: nobody is waited for where nothing listens.
+        if isServed(), await answers() {
             Log.info("found a running supervisor on \(config.supervisorSocket)")
             return
         }

@@ -110,8 +110,9 @@ class LyingRegistry:
                         self.close_connection = True
 
             def do_GET(self):
-                part = self.path.split("/")
-                if self.path == "/v2/":
+                path = self.path.split("?")[0]
+                part = path.split("/")
+                if path == "/v2/":
                     self.answer(200, b"{}")
                 elif "manifests" in part:
                     if lie == "manifest404":

@@ -17,6 +17,18 @@ struct PullTransfer {
     func run(to store: TransferTypes_ImageStore, matcher: PlatformMatcher, unpacks: [PlatformMatcher]) async throws -> Descriptor {
         let text = "OCI Registry (\(client.reference))"
         progress.note("Resolving from \(text)")
+        while true {
+            do { return try await run(to: store, text: text, matcher: matcher, unpacks: unpacks) } catch let error as StorageError {
+                // A mirror that serves something else than what it named: what was verified stays, the rest comes from the next place.
+                let isWrong = error.code == .failedPrecondition || error.code == .invalidArgument || error.code == .unavailable
+                guard isWrong, client.distrustFirst() else { throw error }
+                try Task.checkCancellation()
+                Log.warn("registry host serves wrong content, asking the next one", ["image": "\(client.reference)", "error": error.message])
+            }
+        }
+    }
+
+    private func run(to store: TransferTypes_ImageStore, text: String, matcher: PlatformMatcher, unpacks: [PlatformMatcher]) async throws -> Descriptor {
         let target = try await client.resolve()
         if target.mediaType == "application/vnd.docker.distribution.manifest.v1+prettyjws" || target.mediaType == "application/vnd.docker.distribution.manifest.v1+json" {
             throw StorageError(.invalidArgument, "schema 1 image manifests are no longer supported: invalid argument")

@@ -19,13 +19,16 @@ final class TransferEngine: Sendable {
     let threads: NIOThreadPool
     let downloads: Downloads
     let unpacker: Unpacker
-    /// Made at the first use: a supervisor that pulls nothing has no client.
-    private let client = Mutex<HTTPClient?>(nil)
+    /// Made at the first use, one for each time that a connection may take: a supervisor that pulls nothing has no client.
+    private let clients = Mutex<[TimeAmount: HTTPClient]>([:])
+    /// Where registries' folders are looked for when the client names no directory.
+    private let registryDirectories: [String]
 
     init(
         content: ContentStore, overlay: OverlaySnapshotter, database: MetadataDatabase, events: EventExchange, collector: GarbageCollector,
-        streams: StreamRegistry, threads: NIOThreadPool
+        streams: StreamRegistry, threads: NIOThreadPool, registryDirectories: [String]
     ) {
+        self.registryDirectories = registryDirectories
         self.content = content
         self.overlay = overlay
         self.database = database
@@ -37,18 +40,19 @@ final class TransferEngine: Sendable {
         unpacker = Unpacker(content: content, overlay: overlay)
     }
 
-    /// On event loops of its own, so that a fast download does not hold up the calls of others.
-    var http: HTTPClient {
-        client.withLock { client in
-            if let client { return client }
+    /// On an event loop of its own, so that a fast download does not hold up the calls of others.
+    private func http(connectTimeout: TimeAmount?) -> HTTPClient {
+        let timeout = connectTimeout ?? .seconds(30)
+        return clients.withLock { clients in
+            if let client = clients[timeout] { return client }
             var configuration = HTTPClient.Configuration(
-                redirectConfiguration: .disallow, timeout: .init(connect: .seconds(30), read: .seconds(60)), decompression: .disabled)
+                redirectConfiguration: .disallow, timeout: .init(connect: timeout, read: .seconds(60)), decompression: .disabled)
             configuration.httpVersion = .http1Only
             configuration.connectionPool.idleTimeout = .seconds(15)
             // A refused connection is told at once; what is worth another try is tried by those who know what they asked for.
             configuration.connectionPool.retryConnectionEstablishment = false
             let made = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup(numberOfThreads: 1), configuration: configuration)
-            client = made
+            clients[timeout] = made
             return made
         }
     }
@@ -132,8 +136,11 @@ final class TransferEngine: Sendable {
             throw StorageError(.invalidArgument, "\(error): \(source.reference)")
         }
         let resolver = source.resolver
-        guard resolver.hostDir.isEmpty else { throw StorageError(.unimplemented, "registry host configuration in \(resolver.hostDir): not implemented") }
+        guard resolver.httpDebug == .disabled, resolver.logsStream.isEmpty else {
+            throw StorageError(.unimplemented, "debug output of registry requests to a client: not implemented")
+        }
         var options = RegistryOptions()
+        options.directories = resolver.hostDir.isEmpty ? registryDirectories : resolver.hostDir.split(separator: ":").map(String.init)
         if !resolver.defaultScheme.isEmpty {
             guard resolver.defaultScheme == "http" || resolver.defaultScheme == "https" else {
                 throw StorageError(.invalidArgument, "unknown scheme \(resolver.defaultScheme): invalid argument")
@@ -147,19 +154,24 @@ final class TransferEngine: Sendable {
             case "x-berth-username": username = value
             case "x-berth-password": fixed = .password(username: "", secret: value)
             case "x-berth-identity-token": fixed = .refresh(value)
-            case "x-berth-insecure": options.insecure.insert(reference.domain)
-            default: options.headers.append((name, value))
+            case "x-berth-insecure": options.isInsecure = true
+            case "x-berth-mirrors": options.mirrors = value.split(separator: " ").map(String.init)
+            default: options.headers.append(.init(name: name, value: value))
             }
         }
         if case .password(_, let secret)? = fixed { fixed = .password(username: username, secret: secret) }
         let stream = resolver.authStream.isEmpty ? nil : try streams.get(resolver.authStream, in: namespace)
         let text = source.reference
         let credentials = fixed
-        return RegistryClient(reference, http: http, options: options) { host in
-            if let credentials { return credentials }
-            guard let stream else { return .anonymous }
-            return try await Self.ask(stream, host: host, reference: text)
+        let endpoints = try options.hosts(for: reference.domain).map { host in
+            RegistryEndpoint(host, reference, http: http(connectTimeout: host.connectTimeout)) { name in
+                // What the user gave is for the registry that the image's name speaks of; a mirror's owner asks by its own name.
+                if host.isOrigin, let credentials { return credentials }
+                guard let stream else { return .anonymous }
+                return try await Self.ask(stream, host: name, reference: text)
+            }
         }
+        return RegistryClient(reference, endpoints: endpoints)
     }
 
     private static func ask(_ stream: ClientStream, host: String, reference: String) async throws -> RegistryCredentials {

@@ -37,10 +37,10 @@ extension ImageService {
         if let old { try await keepDangling(old.target) }
         let text = Exclusive(PullProgressText(reference))
         do {
-            try await withCredentials(auth) { stream in
+            try await withCredentials(auth, for: reference) { stream in
                 let source = TransferTypes_OCIRegistry.with {
                     $0.reference = name
-                    $0.resolver = resolver(for: reference, authStream: stream)
+                    $0.resolver = registries.resolver(for: reference, authStream: stream)
                 }
                 let destination = TransferTypes_ImageStore.with {
                     $0.name = name
@@ -78,20 +78,13 @@ extension ImageService {
         return failure
     }
 
-    private func resolver(for reference: ImageReference, authStream: String?) -> TransferTypes_RegistryResolver {
-        TransferTypes_RegistryResolver.with {
-            if let authStream { $0.authStream = authStream }
-            if InsecureRegistries.contains(reference.domain, insecureRegistries) { $0.headers["X-Berth-Insecure"] = "1" }
-        }
-    }
-
     /// Runs `body` with the id of a stream that answers the registry's questions; nil when there is nothing to answer.
-    private func withCredentials(_ auth: AuthConfig?, _ body: (String?) async throws -> Void) async throws {
+    private func withCredentials(_ auth: AuthConfig?, for reference: ImageReference, _ body: (String?) async throws -> Void) async throws {
         guard let auth, !auth.isEmpty else { return try await body(nil) }
         let transfers = TransferClient(client)
         let (id, stream) = try await transfers.openStream("auth")
         // Cancelled, and awaited, when this scope ends.
-        async let _ = transfers.answerCredentials(stream, auth)
+        async let _ = transfers.answerCredentials(stream, auth, domain: reference.domain)
         defer { stream.finish() }
         try await body(id)
     }
@@ -127,14 +120,14 @@ extension ImageService {
     private func push(_ named: ImageStoreClient.Named, platform: String?, auth: AuthConfig?, emit: @escaping Emit) async throws {
         let reference = try Self.parse(named.name)
         let text = Exclusive(PushProgressText())
-        try await withCredentials(auth) { stream in
+        try await withCredentials(auth, for: reference) { stream in
             let source = try TransferTypes_ImageStore.with {
                 $0.name = named.name
                 if let platform, !platform.isEmpty { $0.platforms = [Types_Platform(try Self.requestedPlatform(platform))] }
             }
             let destination = TransferTypes_OCIRegistry.with {
                 $0.reference = named.name
-                $0.resolver = resolver(for: reference, authStream: stream)
+                $0.resolver = registries.resolver(for: reference, authStream: stream)
             }
             try await TransferClient(client).run(source: TransferClient.wrap("ImageStore", source), destination: TransferClient.wrap("OCIRegistry", destination)) { event in
                 for message in text.with({ $0.take(event) }) { try await emit(message) }

@@ -10,15 +10,14 @@ struct ImageService: ImageProviding {
     let catalog: ImageCatalog
     let users: any ImageUserLookup
     let events: EventHub
-    /// Registries that may be spoken to without TLS or without its verification: hosts, or networks in CIDR notation.
-    let insecureRegistries: [String]
+    let registries: RegistrySettings
 
-    init(supervisor: SupervisorClient, users: any ImageUserLookup, events: EventHub, insecureRegistries: [String]) {
+    init(supervisor: SupervisorClient, users: any ImageUserLookup, events: EventHub, registries: RegistrySettings) {
         client = ImageStoreClient(supervisor)
         catalog = ImageCatalog(client: client)
         self.users = users
         self.events = events
-        self.insecureRegistries = insecureRegistries
+        self.registries = registries
     }
 
     // MARK: - Finding

@@ -92,11 +92,15 @@ struct TransferClient: Sendable {
     // MARK: - Credentials
 
     /// Answers the supervisor's questions for one registry. Ends with the stream.
-    func answerCredentials(_ stream: AnyStream, _ auth: AuthConfig) async {
+    ///
+    /// - Parameter domain: of the image's name. A mirror that asks under a name of its own is not told what is the registry's.
+    func answerCredentials(_ stream: AnyStream, _ auth: AuthConfig, domain: String) async {
+        let own = domain == ImageReference.defaultDomain ? [domain, "registry-1.docker.io"] : [domain]
         do {
             while let any = try await stream.responses.next() {
-                guard try Self.unwrap(TransferTypes_AuthRequest.self, any, named: "AuthRequest") != nil else { continue }
-                try await stream.send(try Self.wrap("AuthResponse", auth.transferResponse))
+                guard let request = try Self.unwrap(TransferTypes_AuthRequest.self, any, named: "AuthRequest") else { continue }
+                let answer = own.contains(request.host) ? auth.transferResponse : TransferTypes_AuthResponse()
+                try await stream.send(try Self.wrap("AuthResponse", answer))
             }
         } catch {
             // The registry's refusal, if any, comes with the transfer's answer.

@@ -29,7 +29,7 @@ import Testing
 
     @Test(arguments: [("localhost:5000", true), ("127.0.0.1", true), ("127.9.8.7:80", true), ("[::1]:5000", true), ("128.0.0.1", false), ("127.0.0.1.evil.example", false)])
     func `only loopback hosts are spoken to without TLS by themselves`(host: String, isLoopback: Bool) {
-        #expect(RegistryClient.isLoopback(host) == isLoopback)
+        #expect(RegistryHost.isLoopback(host) == isLoopback)
     }
 
     @Test func `a platform takes the nearest variant that runs on it`() throws {
