@@ -244,8 +244,8 @@ struct SupervisorClient: Sendable {
         }
     }
 
-    func version() async throws -> (version: String, revision: String) {
-        let response = try await call(VersionAPI.version, Google_Protobuf_Empty(), timeout: .seconds(5))
+    func version(timeout: Duration = .seconds(5)) async throws -> (version: String, revision: String) {
+        let response = try await call(VersionAPI.version, Google_Protobuf_Empty(), timeout: timeout)
         return (response.version, response.revision)
     }
 

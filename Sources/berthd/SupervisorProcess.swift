@@ -24,13 +24,16 @@ final class SupervisorProcess: Sendable {
     ///
     /// - Throws: what is missing, or that it does not answer.
     func ensureRunning() async throws {
-        // A call waits for a server that may be restarting: nobody is waited for where nothing listens.
-        if isServed(), await answers() {
-            Log.info("found a running supervisor on \(config.supervisorSocket)")
-            return
+        // A call waits for a server that may be restarting: nobody is waited for where nothing listens. Short calls, since one that was killed
+        // accepts until the kernel has taken it down.
+        let deadline = ContinuousClock.now + Self.startPatience
+        while isServed(), ContinuousClock.now < deadline {
+            if await answers(within: .milliseconds(200)) {
+                Log.info("found a running supervisor on \(config.supervisorSocket)")
+                return
+            }
         }
         let pid = try start()
-        let deadline = ContinuousClock.now + Self.startPatience
         while ContinuousClock.now < deadline {
             if await answers() {
                 Log.info("started the supervisor, pid \(pid)")
@@ -56,7 +59,7 @@ final class SupervisorProcess: Sendable {
         }
     }
 
-    private func answers() async -> Bool { (try? await client.version()) != nil }
+    private func answers(within timeout: Duration = .seconds(5)) async -> Bool { (try? await client.version(timeout: timeout)) != nil }
 
     /// Whether somebody accepts on the socket. Costs a connect, no call.
     private func isServed() -> Bool { (try? UnixSocket.connect(to: config.supervisorSocket)) != nil }
