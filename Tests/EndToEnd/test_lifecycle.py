@@ -1,6 +1,7 @@
 """A container from create to remove: states, logs, exec, signals, events."""
 import json
 import re
+import socket
 import time
 
 from conftest import IMAGE
@@ -119,3 +120,20 @@ def test_a_health_check_turns_healthy(cli, name):
     wait_for("unhealthy", lambda: cli.inspect(name)["State"]["Health"]["Status"] == "unhealthy")
     cli.ok("exec", name, "touch", "/ok")
     wait_for("healthy", lambda: cli.inspect(name)["State"]["Health"]["Status"] == "healthy")
+
+
+def test_input_that_stays_open_survives_a_client_that_half_closes(engine, docker, name):
+    """Without StdinOnce the standard input belongs to the container: one client's end of input is not its end."""
+    docker.ok("run", "-d", "-i", "--name", name, IMAGE, "cat")
+    for text in (b"one\n", b"two\n"):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(str(engine.socket))
+            s.sendall(f"POST /v1.44/containers/{name}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode() + text)
+            answer = b""
+            while text not in answer:
+                chunk = s.recv(4096)
+                assert chunk, answer
+                answer += chunk
+            s.shutdown(socket.SHUT_WR)
+    assert docker.inspect(name)["State"]["Running"]

@@ -52,7 +52,7 @@ import Testing
         try withShim(["sleep", "100"]) { shim in
             _ = try shim.create()
             try shim.start()
-            let address = "berth-log:?driver=none&attach=\(shim.bundle)/e.sock"
+            let address = "berth-log:?driver=none&attach=\(shim.bundle)/e.sock&stdin-once=1"
             try shim.addExec("e", ["sh", "-c", "cat; exit 3"], StdioAddresses(stdin: address, stdout: address, stderr: address))
             let client = try shim.attach("e.sock", flags: 3)
             try shim.start("e")
