@@ -9,24 +9,25 @@ struct Storage {
     let snapshotters: [String]
     let services: [any GRPCService]
     /// Removes what nothing refers to.
-    let collect: @Sendable () async throws -> Void
+    let collector: GarbageCollector
 
     /// Opens the stores and takes away what an earlier life has left half done.
     init(
-        root: String, registryDirectories: [String], database: MetadataDatabase, events: EventExchange, threads: NIOThreadPool, group: any EventLoopGroup
+        config: SupervisorConfig, database: MetadataDatabase, events: EventExchange, threads: NIOThreadPool, group: any EventLoopGroup
     ) throws {
+        let root = config.root
         let content = try ContentStore(root: "\(root)/content", database: database.pool)
         let overlay = try OverlaySnapshotter(root: "\(root)/snapshots/overlay", database: database, pool: threads)
         try content.removeUnknownFiles()
         try content.removeIngests(olderThan: .seconds(7 * 86400))
         try overlay.removeUnfinishedLayers()
         try overlay.cleanup()
-        let collector = GarbageCollector(database: database, content: content, overlay: overlay)
+        collector = GarbageCollector(database: database, content: content, overlay: overlay)
         let streams = StreamRegistry()
         let registry = SnapshotterRegistry(overlay)
         let transfers = TransferEngine(
             content: content, overlay: overlay, database: database, events: events, collector: collector, streams: streams, threads: threads,
-            registryDirectories: registryDirectories)
+            registryDirectories: config.registryDirectories, limits: config.limits)
         snapshotters = registry.names
         services = [
             ContentService(store: content, events: events, threads: threads),
@@ -35,6 +36,5 @@ struct Storage {
             StreamingService(streams: streams),
             TransferService(engine: transfers),
         ]
-        collect = { try await collector.collect() }
     }
 }

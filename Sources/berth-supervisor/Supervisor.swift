@@ -35,7 +35,7 @@ struct Supervisor {
         let tasks = TaskManager(
             root: "\(config.state)/shims", launcher: ShimLauncher(address: config.address, logs: logs), logs: logs, events: events, group: group)
         let storage = try Storage(
-            root: config.root, registryDirectories: config.registryDirectories, database: database, events: events, threads: diskThreads, group: group)
+            config: config, database: database, events: events, threads: diskThreads, group: group)
 
         var handlers = GRPCHandlers(mapError: GRPCErrorMapping.status)
         let services: [any GRPCService] =
@@ -46,8 +46,8 @@ struct Supervisor {
                     plugins: IntrospectionService.plugins(root: config.root, platform: Platforms.host, snapshotters: storage.snapshotters)),
                 NamespacesService(database: database, events: events),
                 ContainersService(database: database, events: events),
-                ImagesService(database: database, events: events, collect: storage.collect),
-                LeasesService(database: database, collect: storage.collect),
+                ImagesService(database: database, events: events, collector: storage.collector),
+                LeasesService(database: database, collector: storage.collector),
                 EventsService(exchange: events),
                 TasksService(database: database, tasks: tasks),
             ] + storage.services

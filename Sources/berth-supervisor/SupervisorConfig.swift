@@ -15,13 +15,18 @@ struct SupervisorConfig: Sendable, Equatable {
     /// Where registries have their folders (`certs.d`); the first directory with one for a host counts.
     var registryDirectories = ["/etc/berth/certs.d", "/etc/containerd/certs.d", "/etc/docker/certs.d"]
 
+    var limits = TransferLimits()
+
     static let usage = """
         usage: berth-supervisor [flags]
 
           --address, -a PATH   socket of the API (default \(Defaults.supervisorSocket))
           --root PATH          data that stays (default \(Defaults.dataRoot)/supervisor)
           --state PATH         bundles and sockets of what runs (default \(Defaults.runRoot))
-          --config, -c FILE    TOML file: root, state, [grpc] address, [debug] level and format, [registry] config_path
+          --config, -c FILE    TOML file: root, state, [grpc] address, [debug] level and format, [registry] config_path,
+                               [transfer] max_concurrent_downloads, max_concurrent_uploads, idle_seconds, layer_bytes, layer_entries
+          --max-concurrent-downloads, --max-concurrent-uploads N
+                               blobs moved at a time (default 3 and 5)
           --log-level, -l L    trace, debug, info, warn, error or fatal (default info)
           --log-format F       text or json (default text)
           --registry-config-path DIRS
@@ -71,6 +76,7 @@ struct SupervisorConfig: Sendable, Equatable {
     private static let flags = [
         "address": "address", "a": "address", "root": "root", "state": "state", "config": "config", "c": "config", "log-level": "log-level",
         "l": "log-level", "log-format": "log-format", "pidfile": "pidfile", "registry-config-path": "registry-config-path",
+        "max-concurrent-downloads": "max-concurrent-downloads", "max-concurrent-uploads": "max-concurrent-uploads",
     ]
 
     private mutating func set(_ name: String, _ value: String, what: String) throws(SupervisorError) {
@@ -91,6 +97,11 @@ struct SupervisorConfig: Sendable, Equatable {
             let paths = value.split(separator: ":").map(String.init)
             for path in paths where !path.hasPrefix("/") { throw SupervisorError(.invalidArgument, "\(what): \"\(path)\" is not an absolute path") }
             registryDirectories = paths
+        case "max-concurrent-downloads": limits.concurrentDownloads = try Self.number(value, what, 1...1000)
+        case "max-concurrent-uploads": limits.concurrentUploads = try Self.number(value, what, 1...1000)
+        case "idle-seconds": limits.idleSeconds = try Self.number(value, what, 1...86_400)
+        case "layer-bytes": limits.layerBytes = Int64(try Self.number(value, what, 1...Int(Int64.max)))
+        case "layer-entries": limits.layerEntries = try Self.number(value, what, 1...1_000_000_000)
         case "log-level":
             guard let level = Log.Level(value) else { throw SupervisorError(.invalidArgument, "\(what): unknown level \"\(value)\"") }
             logLevel = level
@@ -100,11 +111,20 @@ struct SupervisorConfig: Sendable, Equatable {
         }
     }
 
+    private static func number(_ text: String, _ what: String, _ range: ClosedRange<Int>) throws(SupervisorError) -> Int {
+        guard let number = Int(text), range.contains(number) else {
+            throw SupervisorError(.invalidArgument, "\(what): \"\(text)\" is not a number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
     /// What containerd knows and we have no use for is refused rather than ignored.
     private mutating func apply(file text: String) throws(SupervisorError) {
         let keys = [
             "root": "root", "state": "state", "grpc.address": "address", "debug.level": "log-level", "debug.format": "log-format",
-            "registry.config_path": "registry-config-path",
+            "registry.config_path": "registry-config-path", "transfer.max_concurrent_downloads": "max-concurrent-downloads",
+            "transfer.max_concurrent_uploads": "max-concurrent-uploads", "transfer.idle_seconds": "idle-seconds",
+            "transfer.layer_bytes": "layer-bytes", "transfer.layer_entries": "layer-entries",
         ]
         for entry in try TOMLReader.read(text).entries where entry.key != "version" {
             if case .table(let table) = entry.value {
@@ -117,8 +137,11 @@ struct SupervisorConfig: Sendable, Equatable {
 
     private mutating func apply(_ name: String, _ value: TOMLValue, _ keys: [String: String]) throws(SupervisorError) {
         guard let flag = keys[name] else { throw SupervisorError(.invalidArgument, "unknown key \(name)") }
-        guard case .string(let text) = value else { throw SupervisorError(.invalidArgument, "\(name): the value is not a string") }
-        try set(flag, text, what: name)
+        switch value {
+        case .string(let text): try set(flag, text, what: name)
+        case .integer(let number): try set(flag, "\(number)", what: name)
+        default: throw SupervisorError(.invalidArgument, "\(name): the value is neither a string nor a number")
+        }
     }
 }
 

@@ -8,6 +8,12 @@ from engine import Engine
 from registry import LyingRegistry, Registry, free_port, layer
 
 
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """These tests have engines of their own and start next to nothing on them."""
+
+
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
     r = Registry(tmp_path_factory.mktemp("registry"))

@@ -69,7 +69,8 @@ final class MessageInbox: Sendable {
                     }
                     if let end = state.end { return (end.map { nil }, 0) }
                     if state.isCancelled { return (.failure(GRPCStatus(.cancelled, "cancelled by the caller")), 0) }
-                    precondition(state.waiter == nil, "a message stream has one reader")
+                    // Two calls of a client can name the same stream: that must not end the program.
+                    if state.waiter != nil { return (.failure(GRPCStatus(.failedPrecondition, "another reader waits for this stream's messages")), 0) }
                     state.waiter = continuation
                     return (nil, 0)
                 }

@@ -84,6 +84,7 @@ actor RegistryAuthorization {
     private let source: CredentialSource
     private let request: TokenRequest
     private var credentials: RegistryCredentials?
+    private var loading: Task<RegistryCredentials, any Error>?
     private var tokens: [String: Token] = [:]
     private var usesBasic = false
     private var pending: [String: Task<String, any Error>] = [:]
@@ -131,7 +132,12 @@ actor RegistryAuthorization {
 
     private func load() async throws -> RegistryCredentials {
         if let credentials { return credentials }
-        let loaded = try await source(host)
+        // The user is asked once, however many requests are refused at the same time.
+        if let loading { return try await loading.value }
+        let task = Task { [source, host] in try await source(host) }
+        loading = task
+        defer { loading = nil }
+        let loaded = try await task.value
         credentials = loaded
         return loaded
     }
@@ -171,7 +177,7 @@ actor RegistryAuthorization {
             throw StorageError(.unauthenticated, "registry \(host) asks for a token without saying where to get one")
         }
         let service = challenge.parameters["service"]
-        let scopes = challenge.parameters["scope"] ?? scope
+        let scopes = Self.union(scope, challenge.parameters["scope"] ?? "")
         let credentials = try await load()
         var reply: (status: UInt, body: [UInt8])
         switch credentials {
@@ -203,6 +209,22 @@ actor RegistryAuthorization {
         let lifetime = max(60, min(decoded.expires_in ?? 60, 3600))
         tokens[scope] = Token(value: value, expires: .now + .seconds(lifetime - 10))
         return value
+    }
+
+    /// What we know that we need and what the registry asks for, once each: a token for both saves the next refusal.
+    static func union(_ own: String, _ asked: String) -> String {
+        var actions: [(resource: Substring, names: [Substring])] = []
+        for scope in own.split(separator: " ") + asked.split(separator: " ") {
+            guard let colon = scope.lastIndex(of: ":") else { continue }
+            let resource = scope[..<colon]
+            let names = scope[scope.index(after: colon)...].split(separator: ",")
+            if let index = actions.firstIndex(where: { $0.resource == resource }) {
+                actions[index].names += names.filter { !actions[index].names.contains($0) }
+            } else {
+                actions.append((resource, names))
+            }
+        }
+        return actions.map { "\($0.resource):\($0.names.joined(separator: ","))" }.joined(separator: " ")
     }
 
     private static func url(_ realm: String, service: String?, scope: String, account: String?) -> String {

@@ -66,7 +66,7 @@ final class RegistryClient: Sendable {
     }
 
     /// Where content is written to.
-    private func pushEndpoint() throws -> RegistryEndpoint {
+    func pushEndpoint() throws -> RegistryEndpoint {
         guard let endpoint = endpoints.first(where: { $0.host.capabilities.contains(.push) }) else {
             throw StorageError(.notFound, "no push hosts are configured for \(reference.domain): not found")
         }
@@ -196,36 +196,6 @@ final class RegistryClient: Sendable {
             .headers.first(name: "Docker-Content-Digest") == digest.description
     }
 
-    /// Uploads a blob in one piece. With `mountFrom`, asks first whether the registry can take it from another of its repositories.
-    func upload(_ descriptor: Descriptor, mountFrom: String?, body: @escaping @Sendable () -> HTTPClientRequest.Body) async throws {
-        let endpoint = try pushEndpoint()
-        var query = ""
-        var scope = pushScope
-        if let mountFrom {
-            query = "mount=\(descriptor.digest)&from=\(RegistryAuthorization.escape(mountFrom))"
-            scope += " repository:\(mountFrom):pull"
-        }
-        let path = "blobs/uploads/"
-        let begun = try await endpoint.send(request("POST", headers: [("Content-Length", "0")], scope: scope), path, query: query)
-        if begun.status == .created { return }
-        guard begun.status == .accepted, let location = begun.headers.first(name: "Location") else {
-            throw RegistryErrors.pushRefusal(
-                begun.status.code, body: try await collect(begun, endpoint, path, limit: 64 << 10), what: "POST \(endpoint.url(path))", reference: reference)
-        }
-        let target = try endpoint.resolve(location, against: endpoint.url(path))
-        let upload = target + (target.contains("?") ? "&" : "?") + "digest=\(RegistryAuthorization.escape(descriptor.digest.description))"
-        let headers = [("Content-Type", "application/octet-stream"), ("Content-Length", "\(descriptor.size)")]
-        let done: HTTPClientResponse
-        do { done = try await endpoint.send(request("PUT", headers: headers, scope: scope, body: body), to: upload) } catch {
-            throw RegistryErrors.failure(error, method: "Put", url: RegistryEndpoint.withoutQuery(upload))
-        }
-        guard done.status == .created || done.status == .noContent else {
-            throw RegistryErrors.pushRefusal(
-                done.status.code, body: try await collect(done, endpoint, path, limit: 64 << 10), what: "PUT \(RegistryEndpoint.withoutQuery(upload))",
-                reference: reference)
-        }
-    }
-
     /// Uploads a manifest or index under `target`, a tag or digest.
     func putManifest(_ bytes: [UInt8], mediaType: String, as target: String) async throws {
         let endpoint = try pushEndpoint()
@@ -241,16 +211,16 @@ final class RegistryClient: Sendable {
     // MARK: Requests
 
     private var pullScope: String { "repository:\(reference.path):pull" }
-    private var pushScope: String { "repository:\(reference.path):pull,push" }
+    var pushScope: String { "repository:\(reference.path):pull,push" }
 
-    private func request(
+    func request(
         _ method: String, accept: [String] = [], headers: [(String, String)] = [], scope: String? = nil, patience: TimeAmount? = nil,
         body: (@Sendable () -> HTTPClientRequest.Body)? = nil
     ) -> RegistryEndpoint.Request {
         RegistryEndpoint.Request(method: method, accept: accept, headers: headers, scope: scope ?? pullScope, body: body, patience: patience)
     }
 
-    private func collect(_ response: HTTPClientResponse, _ endpoint: RegistryEndpoint, _ path: String, limit: Int) async throws -> [UInt8] {
+    func collect(_ response: HTTPClientResponse, _ endpoint: RegistryEndpoint, _ path: String, limit: Int) async throws -> [UInt8] {
         do { return try await RegistryEndpoint.collect(response.body, limit: limit) } catch {
             throw RegistryErrors.failure(error, method: "Get", url: RegistryEndpoint.withoutQuery(endpoint.url(path)))
         }

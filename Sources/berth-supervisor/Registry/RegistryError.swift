@@ -94,6 +94,7 @@ enum RegistryErrors {
                 }
             }
             return "dial tcp \(authority): \(error.connectionErrors[0].error)"
+        case let error as IOError where [104, 32].contains(error.errnoCode): return "read tcp \(authority): \(errnoText(error.errnoCode))"
         case let error as IOError: return "dial tcp \(authority): connect: \(errnoText(error.errnoCode))"
         case let error as NIOSSLError:
             let text = "\(error)"
@@ -115,6 +116,7 @@ enum RegistryErrors {
         case 113: "no route to host"
         case 101: "network is unreachable"
         case 104: "connection reset by peer"
+        case 32: "broken pipe"
         default: "errno \(code)"
         }
     }

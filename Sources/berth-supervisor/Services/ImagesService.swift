@@ -7,8 +7,7 @@ import SwiftProtobuf
 struct ImagesService: GRPCService {
     let database: MetadataDatabase
     let events: EventExchange
-    /// Runs the garbage collector now; called for a delete that asks to wait for it.
-    let collect: @Sendable () async throws -> Void
+    let collector: GarbageCollector
 
     func register(in handlers: inout GRPCHandlers) {
         handlers.unary(ImagesAPI.get) { request, context in
@@ -41,7 +40,7 @@ struct ImagesService: GRPCService {
             let target = request.hasTarget ? request.target.digest : ""
             try await database.write { try ImageRecords.delete(request.name, target: target, in: namespace, $0) }
             ImageEvents.deleted(request.name, in: namespace, events)
-            if request.sync { try await collect() }
+            if request.sync { try await collector.collect() } else { collector.schedule() }
             return Google_Protobuf_Empty()
         }
     }

@@ -7,8 +7,7 @@ import SwiftProtobuf
 /// containerd.services.leases.v1: what a lease names, the garbage collector keeps.
 struct LeasesService: GRPCService {
     let database: MetadataDatabase
-    /// Runs the garbage collector now; called for a delete that asks to wait for it.
-    let collect: @Sendable () async throws -> Void
+    let collector: GarbageCollector
 
     func register(in handlers: inout GRPCHandlers) {
         handlers.unary(LeasesAPI.create) { request, context in
@@ -23,7 +22,7 @@ struct LeasesService: GRPCService {
                 try db.execute(sql: "DELETE FROM leases WHERE namespace = ? AND id = ?", arguments: [namespace, request.id])
                 guard db.changesCount > 0 else { throw Self.missing(request.id) }
             }
-            if request.sync { try await collect() }
+            if request.sync { try await collector.collect() } else { collector.schedule() }
             return Google_Protobuf_Empty()
         }
         handlers.unary(LeasesAPI.list) { request, context in

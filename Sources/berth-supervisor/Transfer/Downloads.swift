@@ -24,6 +24,8 @@ final class Download: Sendable {
     let arrival = Monitor(Arrival())
     fileprivate let task = Mutex<Task<Void, any Error>?>(nil)
     fileprivate let users = Mutex(0)
+    /// What has arrived is of no use to anybody: the layer does not unpack.
+    fileprivate let isUseless = Mutex(false)
 
     init(_ descriptor: Descriptor) { self.descriptor = descriptor }
 
@@ -79,12 +81,16 @@ final class Downloads: Sendable {
     private let content: ContentStore
     private let threads: NIOThreadPool
     private let running = Mutex<[Key: Download]>([:])
-    /// Blobs that arrive at a time, of all transfers together; dockerd's default is three.
-    private let limiter = AsyncLimiter(4)
+    /// Blobs that arrive at a time, of all transfers together.
+    private let limiter: AsyncLimiter
+    /// How long a registry may be slow.
+    private let window: Duration
     /// Bytes gathered before they are hashed and written on a thread.
     private static let batch = 1 << 20
 
-    init(content: ContentStore, threads: NIOThreadPool) {
+    init(content: ContentStore, threads: NIOThreadPool, concurrent: Int, window: Duration) {
+        limiter = AsyncLimiter(concurrent)
+        self.window = window
         self.content = content
         self.threads = threads
     }
@@ -121,7 +127,9 @@ final class Downloads: Sendable {
     }
 
     /// The last one to leave a download that still runs ends it; what has arrived stays as an ingest.
-    func leave(_ download: Download, in namespace: String) {
+    /// - Parameter isUseless: it is not kept: the next pull would fail in the same way.
+    func leave(_ download: Download, isUseless: Bool = false, in namespace: String) {
+        if isUseless { download.isUseless.withLock { $0 = true } }
         let isLast = download.users.withLock { users in
             users -= 1
             return users == 0
@@ -151,8 +159,11 @@ final class Downloads: Sendable {
         }
         let file = SharedFile(try writer.follow())
         download.arrival.update { $0.file = file }
-        do { try await limiter.run { try await receive(download, into: writer, from: client) } } catch let error as StorageError where error.code == .failedPrecondition {
-            writer.discard()
+        do { try await limiter.run { try await receive(download, into: writer, from: client) } } catch {
+            // A download that was interrupted goes on from here another time. One that was refused, or of which nothing came, leaves nothing.
+            let code = (error as? StorageError)?.code
+            let isRefused = code != nil && code != .unavailable && code != .cancelled
+            if isRefused || writer.offset == 0 || download.isUseless.withLock({ $0 }) { writer.discard() }
             throw error
         }
         do {
@@ -217,7 +228,7 @@ final class Downloads: Sendable {
         var gatheredBytes = 0
         var total = writer.offset
         var writing: Task<Void, any Error>?
-        var pace = DownloadPace()
+        var pace = DownloadPace(window: window)
         func write() async throws {
             try await writing?.value
             let part = gathered
@@ -256,16 +267,18 @@ final class Downloads: Sendable {
 
 /// Holds a registry to some speed: one that sends a byte now and then would hold a pull for ever.
 struct DownloadPace {
-    private static let window = Duration.seconds(60)
     private static let minimum = 4096
+    private let window: Duration
     private var start = ContinuousClock.now
     private var bytes = 0
+
+    init(window: Duration) { self.window = window }
 
     mutating func received(_ count: Int) throws(StorageError) {
         bytes += count
         let now = ContinuousClock.now
-        guard now - start > Self.window else { return }
-        guard bytes >= Self.minimum else { throw StorageError(.unavailable, "registry sent only \(bytes) bytes in a minute") }
+        guard now - start > window else { return }
+        guard bytes >= Self.minimum else { throw StorageError(.unavailable, "registry sent only \(bytes) bytes in \((now - start).components.seconds) s") }
         start = now
         bytes = 0
     }

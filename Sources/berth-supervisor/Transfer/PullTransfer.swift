@@ -1,5 +1,6 @@
 import BerthDefaults
 import ContainerdAPI
+import OCILayer
 import OCISpec
 import Synchronization
 
@@ -193,14 +194,14 @@ struct PullTransfer {
         let joined = downloads
         let hasLeft = Mutex(false)
         // Whatever ends the work ends the downloads first: threads may be waiting for their bytes.
-        let leave: @Sendable () -> Void = { [engine, namespace] in
+        let leave: @Sendable (Bool) -> Void = { [engine, namespace] isUseless in
             guard hasLeft.withLock({ left in
                 defer { left = true }
                 return !left
             }) else { return }
-            for download in joined.values { engine.downloads.leave(download, in: namespace) }
+            for download in joined.values { engine.downloads.leave(download, isUseless: isUseless, in: namespace) }
         }
-        defer { leave() }
+        defer { leave(false) }
         try await withTaskCancellationHandler {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for (digest, download) in joined {
@@ -223,12 +224,13 @@ struct PullTransfer {
                 do {
                     while try await group.next() != nil {}
                 } catch {
-                    leave()
+                    let code = (error as? StorageError)?.code
+                    leave(error is TarError || (code != nil && code != .unavailable && code != .cancelled && code != .resourceExhausted))
                     throw error
                 }
             }
         } onCancel: {
-            leave()
+            leave(false)
         }
     }
 }

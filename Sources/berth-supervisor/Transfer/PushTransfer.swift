@@ -11,7 +11,6 @@ struct PushTransfer {
     let client: RegistryClient
     let namespace: String
     let progress: TransferProgress
-    private let limiter = AsyncLimiter(3)
 
     init(engine: TransferEngine, client: RegistryClient, namespace: String, progress: TransferProgress) {
         self.engine = engine
@@ -47,7 +46,8 @@ struct PushTransfer {
         guard try engine.has(descriptor.digest, in: namespace) else { return false }
         guard MediaType.isManifest(descriptor.mediaType) else { return true }
         let manifest = try ImageDocuments.manifest(try engine.content.read(descriptor.digest, in: namespace), descriptor)
-        return try ([manifest.config] + manifest.layers).allSatisfy { try engine.has($0.digest, in: namespace) }
+        let needed = [manifest.config] + manifest.layers.filter { !MediaType.isNonDistributable($0.mediaType) }
+        return try needed.allSatisfy { try engine.has($0.digest, in: namespace) }
     }
 
     private func push(_ descriptor: Descriptor, parents: [String], isRoot: Bool, matcher: PlatformMatcher) async throws {
@@ -65,7 +65,7 @@ struct PushTransfer {
             let jobs = blobs.map { ($0, progress.job($0, parents: [name])) }
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for (blob, job) in jobs {
-                    group.addTask { try await limiter.run { try await upload(blob, job) } }
+                    group.addTask { try await engine.uploads.run { try await upload(blob, job) } }
                 }
                 try await group.waitForAll()
             }
@@ -82,6 +82,8 @@ struct PushTransfer {
     }
 
     private func upload(_ blob: Descriptor, _ job: TransferProgress.Job) async throws {
+        // Its licence keeps it out of registries: whoever pulls the image finds it at the addresses in its descriptor.
+        if MediaType.isNonDistributable(blob.mediaType) { return job.reached("skipped") }
         if try await client.hasBlob(blob.digest) { return job.reached("already exists") }
         let (file, size) = try await engine.threads.runIfActive { [engine, namespace] in try engine.content.open(blob.digest, in: namespace) }
         let info = try engine.content.info(blob.digest, in: namespace)
@@ -91,9 +93,12 @@ struct PushTransfer {
         let counter = ByteCounter()
         job.moving("uploading", counter)
         let threads = engine.threads
-        try await client.upload(blob, mountFrom: other) {
-            .stream(BlobChunks(file: file, size: size, threads: threads, counter: counter), length: .known(size))
-        }
+        let upload = BlobUpload(
+            client: client, endpoint: try client.pushEndpoint(), descriptor: blob,
+            body: { offset in
+                .stream(BlobChunks(file: file, start: offset, size: size, threads: threads, counter: counter), length: .known(size - offset))
+            }, mountFrom: other)
+        try await upload.run()
         try await engine.label(blob.digest, sourceLabels, in: namespace)
         job.reached("complete")
     }
@@ -104,13 +109,15 @@ struct BlobChunks: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
 
     let file: OpenBlob
+    /// Where the first piece begins.
+    let start: Int64
     let size: Int64
     let threads: NIOThreadPool
     let counter: ByteCounter
 
     struct AsyncIterator: AsyncIteratorProtocol {
         let chunks: BlobChunks
-        var offset: Int64 = 0
+        var offset: Int64
 
         mutating func next() async throws -> ByteBuffer? {
             guard offset < chunks.size else { return nil }
@@ -129,5 +136,5 @@ struct BlobChunks: AsyncSequence, Sendable {
         }
     }
 
-    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(chunks: self) }
+    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(chunks: self, offset: start) }
 }

@@ -19,14 +19,18 @@ final class TransferEngine: Sendable {
     let threads: NIOThreadPool
     let downloads: Downloads
     let unpacker: Unpacker
+    /// Blobs that are uploaded at a time, of all transfers together.
+    let uploads: AsyncLimiter
     /// Made at the first use, one for each time that a connection may take: a supervisor that pulls nothing has no client.
     private let clients = Mutex<[TimeAmount: HTTPClient]>([:])
     /// Where registries' folders are looked for when the client names no directory.
     private let registryDirectories: [String]
+    /// A registry that sends nothing for so long is given up.
+    private let idle: TimeAmount
 
     init(
         content: ContentStore, overlay: OverlaySnapshotter, database: MetadataDatabase, events: EventExchange, collector: GarbageCollector,
-        streams: StreamRegistry, threads: NIOThreadPool, registryDirectories: [String]
+        streams: StreamRegistry, threads: NIOThreadPool, registryDirectories: [String], limits: TransferLimits
     ) {
         self.registryDirectories = registryDirectories
         self.content = content
@@ -36,8 +40,10 @@ final class TransferEngine: Sendable {
         self.collector = collector
         self.streams = streams
         self.threads = threads
-        downloads = Downloads(content: content, threads: threads)
-        unpacker = Unpacker(content: content, overlay: overlay)
+        idle = .seconds(Int64(limits.idleSeconds))
+        downloads = Downloads(content: content, threads: threads, concurrent: limits.concurrentDownloads, window: .seconds(limits.idleSeconds))
+        uploads = AsyncLimiter(limits.concurrentUploads)
+        unpacker = Unpacker(content: content, overlay: overlay, limits: limits.archive)
     }
 
     /// On an event loop of its own, so that a fast download does not hold up the calls of others.
@@ -46,7 +52,7 @@ final class TransferEngine: Sendable {
         return clients.withLock { clients in
             if let client = clients[timeout] { return client }
             var configuration = HTTPClient.Configuration(
-                redirectConfiguration: .disallow, timeout: .init(connect: timeout, read: .seconds(60)), decompression: .disabled)
+                redirectConfiguration: .disallow, timeout: .init(connect: timeout, read: idle), decompression: .disabled)
             configuration.httpVersion = .http1Only
             configuration.connectionPool.idleTimeout = .seconds(15)
             // A refused connection is told at once; what is worth another try is tried by those who know what they asked for.
@@ -163,12 +169,14 @@ final class TransferEngine: Sendable {
         let stream = resolver.authStream.isEmpty ? nil : try streams.get(resolver.authStream, in: namespace)
         let text = source.reference
         let credentials = fixed
+        // A stream carries one question and its answer at a time.
+        let questions = AsyncLimiter(1)
         let endpoints = try options.hosts(for: reference.domain).map { host in
             RegistryEndpoint(host, reference, http: http(connectTimeout: host.connectTimeout)) { name in
                 // What the user gave is for the registry that the image's name speaks of; a mirror's owner asks by its own name.
                 if host.isOrigin, let credentials { return credentials }
                 guard let stream else { return .anonymous }
-                return try await Self.ask(stream, host: name, reference: text)
+                return try await questions.run { try await Self.ask(stream, host: name, reference: text) }
             }
         }
         return RegistryClient(reference, endpoints: endpoints)
