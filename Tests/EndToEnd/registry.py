@@ -5,6 +5,7 @@ import http.server
 import io
 import json
 import socket
+import ssl
 import subprocess
 import tarfile
 import threading
@@ -40,12 +41,26 @@ def layer(files):
     return out.getvalue()
 
 
+def certificates(folder):
+    """A CA, a server certificate for 127.0.0.1 and a client certificate, in files below `folder`."""
+    run = lambda *a: subprocess.run(a, cwd=folder, check=True, capture_output=True)
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-days", "30", "-subj", "/CN=test authority")
+    (folder / "ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    for name in ("server", "client"):
+        run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        run("openssl", "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out", f"{name}.crt", "-days", "30", "-extfile", "ext")
+    return folder
+
+
 class Registry:
-    def __init__(self, folder):
+    """docker-registry; `http` and `more` are lines of its configuration below `http:` and beside it, `cafile` says that it speaks TLS."""
+
+    def __init__(self, folder, http="", more="", cafile=None):
         self.port = free_port()
         self.name = f"127.0.0.1:{self.port}"
+        self.context = ssl.create_default_context(cafile=cafile) if cafile else None
         config = folder / "registry.yml"
-        config.write_text(f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/registry\n  delete:\n    enabled: true\nhttp:\n  addr: {self.name}\n")
+        config.write_text(f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/registry\n  delete:\n    enabled: true\nhttp:\n  addr: {self.name}\n{http}{more}")
         self.process = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for("the registry", self.answers)
 
@@ -54,8 +69,8 @@ class Registry:
             return s.connect_ex(("127.0.0.1", self.port)) == 0
 
     def call(self, method, path, data=None, headers={}):
-        url = path if path.startswith("http") else f"http://{self.name}{path}"
-        return urllib.request.urlopen(urllib.request.Request(url, data=data, method=method, headers=headers))
+        url = path if path.startswith("http") else f"{'https' if self.context else 'http'}://{self.name}{path}"
+        return urllib.request.urlopen(urllib.request.Request(url, data=data, method=method, headers=headers), context=self.context)
 
     def blob(self, repository, data):
         start = self.call("POST", f"/v2/{repository}/blobs/uploads/", b"").headers["Location"]

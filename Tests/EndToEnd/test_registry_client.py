@@ -4,8 +4,6 @@ import gzip
 import json
 import os
 import re
-import signal
-import ssl
 import subprocess
 import threading
 import time
@@ -14,7 +12,7 @@ import pytest
 
 from engine import Engine, wait_for
 from fakeregistry import INDEX, Answer, FakeRegistry
-from registry import MANIFEST, Registry, digest, layer
+from registry import MANIFEST, Registry, certificates, digest, layer
 
 
 @pytest.fixture(autouse=True)
@@ -67,40 +65,13 @@ def login(tmp_path, docker, host, user, password):
 
 # Debian's own registry, with passwords and TLS
 
-def certificates(folder):
-    """A CA, a server certificate for 127.0.0.1 and a client certificate."""
-    run = lambda *a: subprocess.run(a, cwd=folder, check=True, capture_output=True)
-    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-days", "30", "-subj", "/CN=test authority")
-    (folder / "ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    for name in ("server", "client"):
-        run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        run("openssl", "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out", f"{name}.crt", "-days", "30", "-extfile", "ext")
-    return folder
-
-
-class SecureRegistry(Registry):
+def secure_registry(folder, authority, clients=False):
     """docker-registry with TLS, passwords (reader:secret) and, if asked, client certificates."""
-
-    def __init__(self, folder, certificates, clients=False):
-        from registry import free_port
-        self.port = free_port()
-        self.name = f"127.0.0.1:{self.port}"
-        self.context = ssl.create_default_context(cafile=certificates / "ca.crt")
-        crypt = ctypes.CDLL("libcrypt.so.1").crypt
-        crypt.restype = ctypes.c_char_p
-        (folder / "htpasswd").write_text(f"reader:{crypt(b'secret', b'$2a$05$abcdefghijklmnopqrstuu').decode()}\n")
-        config = folder / "secure.yml"
-        config.write_text(f"""version: 0.1
-storage: {{filesystem: {{rootdirectory: {folder}/secure}}}}
-auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}
-http:
-  addr: {self.name}
-  tls:
-    certificate: {certificates}/server.crt
-    key: {certificates}/server.key
-""" + (f"    clientcas: [{certificates}/ca.crt]\n" if clients else ""))
-        self.process = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for("the registry", self.answers)
+    crypt = ctypes.CDLL("libcrypt.so.1").crypt
+    crypt.restype = ctypes.c_char_p
+    (folder / "htpasswd").write_text(f"reader:{crypt(b'secret', b'$2a$05$abcdefghijklmnopqrstuu').decode()}\n")
+    tls = f"  tls:\n    certificate: {authority}/server.crt\n    key: {authority}/server.key\n" + (f"    clientcas: [{authority}/ca.crt]\n" if clients else "")
+    return Registry(folder, tls, f"auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n", cafile=authority / "ca.crt")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +81,7 @@ def authority(tmp_path_factory):
 
 @pytest.mark.parametrize("clients", [False, True], ids=["server only", "client certificate"])
 def test_push_and_pull_with_tls_and_a_password(own, docker, authority, tmp_path, registry, clients):
-    secure = SecureRegistry(tmp_path, authority, clients)
+    secure = secure_registry(tmp_path, authority, clients)
     folder = own.certs / secure.name
     folder.mkdir()
     try:
@@ -140,7 +111,7 @@ def test_an_untrusted_certificate_is_refused_where_certificates_are_configured(o
     other = tmp_path / "other"
     other.mkdir()
     certificates(other)
-    secure = SecureRegistry(tmp_path, authority)
+    secure = secure_registry(tmp_path, authority)
     folder = own.certs / secure.name
     folder.mkdir()
     (folder / "ca.crt").write_text((other / "ca.crt").read_text())
@@ -190,8 +161,6 @@ def test_tokens_are_fetched_by_scope_and_renewed_when_they_end(docker, registry,
     user.ok("tag", f"{registry.name}/team/app", f"{registry.name}/team/app:again")
     user.ok("push", f"{registry.name}/team/app:again")
     assert "repository%3Ateam%2Fapp%3Apull%2Cpush" in tokens.scopes
-    wrong = login(tmp_path, docker, registry.name, "reader", "wrong")
-    assert wrong.run("pull", f"{registry.name}/team/app:other", input="").returncode != 0
 
 
 # Redirects and limits

@@ -123,7 +123,11 @@ final class IngestWriter: @unchecked Sendable {
         try file.sync(on: "ingest \(ref)")
         let path = store.blobPath(actual)
         let wasThere = try store.database.write { db in
-            if try ContentStore.info(actual, in: namespace, db) != nil { return true }
+            if try ContentStore.info(actual, in: namespace, db) != nil {
+                // Brought by somebody else meanwhile: kept by this user's lease all the same.
+                if let lease { try LeaseResources.add(.content(actual), to: lease, in: namespace, db) }
+                return true
+            }
             try DirectoryFD(path: directory).rename(
                 CName("data"), to: CName(actual.encoded), in: DirectoryFD(path: "\(store.root)/blobs/\(actual.algorithm.rawValue)"))
             // The name must be on disk before the row that speaks of it.
