@@ -59,13 +59,21 @@ extension Cgroup {
             if error.errno == .noSuchFile {
                 if let alternative = write.alternatives.first { return try carryOut(alternative, in: directory) }
                 if write.isOptional { return }
-                throw .invalid("\(write.file) cannot be set to \(write.value): the \(write.controller) controller is not available at \(path)")
+                if isAvailable(write.controller, at: path) { throw .invalid("\(write.file) cannot be set to \(write.value): no such file or directory in \(path)") }
+                // The words crun has for it, which others look for.
+                throw .invalid("\(write.file) cannot be set to \(write.value): the requested cgroup controller `\(write.controller)` is not available at \(path)")
             }
             if error.errno == .busy, write.controller == "memory", let use = CgroupFiles.value("\(path)/memory.usage_in_bytes") {
                 throw .invalid("\(error); \(use) bytes are in use and cannot be reclaimed")
             }
             throw error
         }
+    }
+
+    /// Whether a controller of v2 has been handed down to here, so that it is its file that does not exist.
+    private func isAvailable(_ controller: String, at path: String) -> Bool {
+        guard let list = CgroupFiles.value("\(path)/cgroup.controllers") else { return false }
+        return controller == "cgroup" || list.split(separator: " ").contains { $0 == controller }
     }
 
     /// The kernel would reclaim and in the end kill: with this the caller prefers an error.

@@ -40,7 +40,10 @@ enum LimitsPlan {
         for hugepages in limits.hugepages where hugepages.pageSize.isEmpty || hugepages.pageSize.contains("/") {
             throw .invalid("linux.resources.hugepageLimits: \(hugepages.pageSize.debugDescription) is no page size")
         }
-        for name in limits.unified.keys where name.isEmpty || name.contains("/") || !name.contains(".") {
+        for name in limits.unified.keys where !name.contains(".") {
+            throw .invalid("linux.resources.unified: the specified key has not the form CONTROLLER.VALUE `\(name)`")
+        }
+        for name in limits.unified.keys where name.contains("/") {
             throw .invalid("linux.resources.unified: \(name.debugDescription) is no file of a cgroup")
         }
     }

@@ -66,6 +66,9 @@ extension LimitsPlan {
             // v1 counts both together, v2 swap alone. A machine without swap accounting has no such file, and allows none or any.
             let alone = swap < 0 || limit == -1 ? swap : swap - (limit ?? 0)
             add("memory.swap.max", alone, isOptional: alone <= 0)
+        } else if memory.swap == 0, limit == nil {
+            // No swap at all; with a memory limit zero means that there is nothing to say.
+            add("memory.swap.max", 0, isOptional: true)
         } else if limit == -1, !isNew {
             add("memory.swap.max", -1, isOptional: true)
         }

@@ -58,7 +58,8 @@ enum DeleteCommand {
         try kill(record)
         let cgroup = record.cgroup
         try withCgroup { () throws(CgroupError) in
-            if !record.ownPIDNamespace { try cgroup.signal(SIGKILL) }
+            // Without a pid namespace the container may outlive its init; one whose runtime was killed half way may have an init that nobody noted.
+            if !record.ownPIDNamespace || record.initProcess == nil { try cgroup.signal(SIGKILL) }
             try cgroup.remove()
         }
         record.resctrl?.remove()

@@ -76,7 +76,7 @@ struct ContainerLauncher {
     ) throws(RuntimeError) -> ChildProcess {
         let intermediate = plan.namespaces.needsIntermediate
         let stage = InitStage(
-            plan: plan, channel: childEnd, state: record.state(.creating), cgroup: CgroupMounter(cgroup), fifo: fifo, console: console, seccomp: seccomp,
+            plan: plan, channel: childEnd, runtimesEnd: intermediate ? -1 : parent.rawValue, state: record.state(.creating), cgroup: CgroupMounter(cgroup), fifo: fifo, console: console, seccomp: seccomp,
             preservedDescriptors: preservedDescriptors, namespacesAreJoined: intermediate, preparedMounts: mounts, preparedDevices: devices)
         try TimeNamespace.enterForChildren(plan)
         defer { TimeNamespace.leave(plan) }
@@ -93,7 +93,7 @@ struct ContainerLauncher {
             return child
         }
         let between = try attempt { () throws(SystemError) in
-            try Processes.clone(subject: "intermediate stage") { IntermediateStage.run(plan.namespaces, channel: stage.channel) { stage.run() } }
+            try Processes.clone(subject: "intermediate stage") { IntermediateStage.run(plan.namespaces, channel: stage.channel, runtimesEnd: parent.rawValue) { stage.run() } }
         }
         return try followIntermediate(between, parent)
     }

@@ -35,7 +35,11 @@ struct ExecLauncher {
             child = try cloneThroughStage(target, kinds, childEnd, channel, tasks, console)
         } else {
             child = try attempt { () throws(SystemError) in
-                try Processes.clone(cgroup: bornIn, subject: "exec") { run(target, kinds.filter { $0 != .pid }, childEnd, tasks, console, entered: false) }
+                try Processes.clone(cgroup: bornIn, subject: "exec") {
+                    // With a copy of the runtime's end it would never see that the runtime has died.
+                    close(channel.rawValue)
+                    run(target, kinds.filter { $0 != .pid }, childEnd, tasks, console, entered: false)
+                }
             }
         }
         _ = consume childEnd
@@ -81,6 +85,7 @@ struct ExecLauncher {
     ) throws(RuntimeError) -> ChildProcess {
         let between = try attempt { () throws(SystemError) in
             try Processes.clone(subject: "exec stage") {
+                close(channel.rawValue)
                 do throws(SystemError) {
                     try Namespaces.enter(kinds, of: target, name: record.id)
                     let child = try Processes.clone(asSibling: true, subject: "exec") { run(target, kinds, childEnd, tasks, console, entered: true) }

@@ -10,6 +10,8 @@ import OCISpec
 struct InitStage: ~Copyable {
     let plan: LaunchPlan
     let channel: SyncChannel
+    /// The copy of the runtime's end of the channel, -1 where the intermediate stage has closed it.
+    let runtimesEnd: CInt
     let state: RuntimeState
     let cgroup: CgroupMounter
     /// With `create`: exec.fifo (O_PATH), on whose opening the init waits for `start`.
@@ -25,6 +27,8 @@ struct InitStage: ~Copyable {
     let preparedDevices: [Int: CInt]
 
     borrowing func run() -> Never {
+        // First of all: with a copy of the other end it would never see that the runtime has died.
+        close(runtimesEnd)
         ProcessAttributes.setName("berth[1:INIT]")
         do throws(RuntimeError) {
             try attempt { () throws(SystemError) in try ProcessAttributes.setParentDeathSignal(SIGKILL) }

@@ -7,7 +7,9 @@ import LinuxSystem
 /// On entry: a copy of the runtime in the runtime's namespaces. It joins what can be joined with the runtime's rights, then the user namespace, then what
 /// belongs to that one; creates the new ones and clones the init as its sibling, so that the runtime is the init's parent. On leaving: it has ended.
 enum IntermediateStage {
-    static func run(_ plan: NamespacePlan, channel: borrowing SyncChannel, _ initStage: () -> Never) -> Never {
+    static func run(_ plan: NamespacePlan, channel: borrowing SyncChannel, runtimesEnd: CInt, _ initStage: () -> Never) -> Never {
+        // As in the init: both would wait for ever for a runtime that has died.
+        close(runtimesEnd)
         ProcessAttributes.setName("berth[0:JOIN]")
         do throws(RuntimeError) {
             try attempt { () throws(SystemError) in try ProcessAttributes.setParentDeathSignal(SIGKILL) }

@@ -76,7 +76,7 @@ import Testing
             #expect(message(cgroup, limits) == "memory.limit_in_bytes cannot be set to 5: this machine has no memory controller")
             limits = CgroupLimits()
             limits.pids = 3
-            #expect(message(cgroup, limits) == "pids.max cannot be set to 3: the pids controller is not available at \(root)/pids/x")
+            #expect(message(cgroup, limits) == "pids.max cannot be set to 3: the requested cgroup controller `pids` is not available at \(root)/pids/x")
         }
     }
 
