@@ -65,6 +65,7 @@ let package = Package(
             dependencies: [
                 "DockerAPI", "ContainerdAPI", "GRPCSocket", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Netlink", "CNFTables",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
@@ -140,7 +141,7 @@ let package = Package(
             ["berthd", "DockerAPI", "OCISpec", "BerthDefaults", .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOCore", package: "swift-nio")]),
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
         tests("BerthRuntimeTests", "Unit", ["berth-runtime", "OCISpec", "BerthDefaults", "LinuxSystem"]),
-        tests("BerthRuntimeRootTests", "Root", ["LinuxSystem", "berth-runtime"]),
+        tests("BerthRuntimeRootTests", "Root", ["LinuxSystem", "OCISpec", "berth-runtime"]),
         tests("TaskAPITests", "Unit", ["TaskAPI"]),
         tests("BerthShimRootTests", "Root", ["TaskAPI", "LinuxSystem"]),
         tests("BerthShimTests", "Unit", ["berth-shim", "TaskAPI", "LinuxSystem", "Cgroups"]),
