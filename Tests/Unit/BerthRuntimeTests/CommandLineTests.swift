@@ -3,7 +3,10 @@ import Testing
 @testable import berth_runtime
 
 @Suite struct CommandLineTests {
-    private let specs = [OptionSpec("bundle", "b", .value), OptionSpec("detach", "d", .flag), OptionSpec("tty", "t", .flag), OptionSpec("env", "e", .list)]
+    private let specs = [
+        OptionSpec("bundle", "b", .value, ""), OptionSpec("detach", "d", .flag, ""), OptionSpec("tty", "t", .flag, ""), OptionSpec("env", "e", .list, ""),
+        OptionSpec("old", nil, .value, nil),
+    ]
 
     private func parse(_ words: [String], stopAfter: Int? = nil) throws -> ParsedOptions { try CommandLineParser.parse(words[...], specs, stopAfter: stopAfter) }
 
@@ -51,5 +54,18 @@ import Testing
     @Test(arguments: ["", "65", "-1", "NOSUCH", "SIG"])
     func `an unknown signal is refused`(text: String) {
         #expect(throws: RuntimeError.self) { try Signals.number(text) }
+    }
+
+    @Test func `help names every option but those for older callers`() {
+        let text = HelpText.usage(of: "run", specs)
+        #expect(text.contains("--bundle value, -b value") && text.contains("--detach, -d") && text.contains("--help, -h"))
+        #expect(!text.contains("--old"))
+        #expect(text.hasPrefix("NAME:\n   berth-runtime run - "))
+    }
+
+    @Test(arguments: ["checkpoint", "create", "delete", "events", "exec", "features", "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "update"])
+    func `every command of runc is in the list of commands`(name: String) {
+        #expect(HelpText.usage.contains("\n   \(name) "))
+        #expect(HelpText.usage(of: name, []).contains("berth-runtime \(name)"))
     }
 }
