@@ -11,6 +11,8 @@ import leaks
 from engine import BIN, REPO, Client, Engine, ForeignEngine, wait_for
 
 IMAGE = "busybox:latest"
+# A bridge, and so a packet filter table, of our own: an engine that serves on this machine is not disturbed, nor are we by it.
+BRIDGE = f"bt{os.getpid()}"
 
 
 def busybox_image():
@@ -39,10 +41,12 @@ def engine():
         yield foreign
         return
     folder = tempfile.mkdtemp(prefix=f"berth-test-{os.getpid()}-", dir="/tmp")
-    engine = new_engine(folder)
+    engine = new_engine(folder, "--bridge", BRIDGE)
     yield engine
     engine.stop()
-    left = leaks.snapshot(folder)
+    subprocess.run(["ip", "link", "delete", BRIDGE], check=True)
+    subprocess.run(["nft", "delete", "table", "inet", f"berth-{BRIDGE}"], check=True)
+    left = leaks.snapshot(folder, BRIDGE)
     if not os.environ.get("KEEP"):
         shutil.rmtree(folder)
     assert not left["mounts"] and not left["processes"], left
@@ -80,7 +84,7 @@ def nothing_is_left(engine):
         if ids := client.run("ps", "-aq", "--filter", "name=berth-test-").stdout.split():
             client.run("rm", "-f", "-v", *ids)
         return
-    before = leaks.snapshot(engine.folder)
+    before = leaks.snapshot(engine.folder, BRIDGE)
     yield
     if engine.process.poll() is not None:
         engine.start()
@@ -92,7 +96,7 @@ def nothing_is_left(engine):
     state = {}
 
     def same():
-        state.update(leaks.snapshot(engine.folder))
+        state.update(leaks.snapshot(engine.folder, BRIDGE))
         return state == before
 
     try:

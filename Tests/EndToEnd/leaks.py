@@ -23,9 +23,9 @@ def cgroups():
     return sorted(found)
 
 
-def filter_elements():
-    """Elements in berth's nft maps and sets: published ports."""
-    out = subprocess.run(["nft", "-j", "list", "table", "inet", "berth"], capture_output=True, text=True).stdout
+def filter_elements(bridge):
+    """Elements in the maps and sets of the engine's packet filter table: published ports."""
+    out = subprocess.run(["nft", "-j", "list", "table", "inet", f"berth-{bridge}"], capture_output=True, text=True).stdout
     return len(re.findall(r'"concat"', out))
 
 
@@ -52,5 +52,5 @@ def host_files():
     return sorted((e.name, e.inode(), e.stat(follow_symlinks=False).st_mtime_ns) for e in os.scandir("/etc") if not e.is_dir(follow_symlinks=False))
 
 
-def snapshot(folder):
-    return {"host files": host_files(), "mounts": mounts(folder), "links": links(), "cgroups": cgroups(), "ports": filter_elements(), "processes": shims(folder), "bundles": bundles(folder)}
+def snapshot(folder, bridge):
+    return {"host files": host_files(), "mounts": mounts(folder), "links": links(), "cgroups": cgroups(), "ports": filter_elements(bridge), "processes": shims(folder), "bundles": bundles(folder)}

@@ -35,7 +35,8 @@ class Peers:
         self.lib.mkdir()
         for program in ("berth-supervisor", "berthd"):
             for name, path in re.findall(r"(\S+) => (/\S+)", subprocess.run(["ldd", BIN / program], capture_output=True, text=True).stdout):
-                if not any((root / d / name).exists() for d in ("usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu", "usr/lib")):
+                # libnftables too: what a newer one writes crashes the host's, in nft and in every program that loads it
+                if name.startswith("libnft") or not any((root / d / name).exists() for d in ("usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu", "usr/lib")):
                     shutil.copy(path, self.lib)
         self.holder = subprocess.Popen([SCRIPT, "run", "sleep", "infinity"], stdin=subprocess.DEVNULL)
         wait_for("the peers' namespace", lambda: Path(f"/proc/{self.holder.pid}/comm").read_text() == "sleep\n")
