@@ -22,6 +22,15 @@ struct Daemon: Sendable {
         try prepareDirectories()
         let lock = try DaemonLock(directory: config.dataRoot + "/daemon")
         defer { _ = lock }
+        let server = HTTPServer(group: group, config: config)
+        try await server.listen()
+        do { try await run(server) } catch {
+            await server.close()
+            throw error
+        }
+    }
+
+    private func run(_ server: HTTPServer) async throws {
         let client = SupervisorClient(
             grpc: GRPCClient(path: config.supervisorSocket, group: group, patience: .seconds(10)), namespace: config.containerdNamespace, snapshotter: config.storageDriver)
         let supervisor = config.containerd.isEmpty ? SupervisorProcess(config: config, client: client) : nil
@@ -45,7 +54,6 @@ struct Daemon: Sendable {
         try await volumes.start(containers: Set(environment.store.all.map(\.id)))
 
         let router = makeRouter(environment, containers, execs, images: images, networks: networks, volumes: volumes, engineID: engineID)
-        let server = HTTPServer(group: group, config: config, api: EngineAPI(router: router))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             let (ready, isReady) = AsyncStream.makeStream(of: Void.self)
             tasks.addTask { await networks.run() }
@@ -54,14 +62,13 @@ struct Daemon: Sendable {
             for await _ in ready {}
             let running = environment.store.all.map(\.record).filter(\.lifecycle.isRunning)
             try await networks.restore(running.map { ($0.networkContainer, $0.attachment, $0.lifecycle.pid) })
-            let channels = try await server.listen()
+            try await server.serve(EngineAPI(router: router))
             if !config.pidfile.isEmpty { try Files.replace(config.pidfile, with: Array("\(getpid())\n".utf8), mode: 0o644) }
             Log.info("berthd \(Defaults.version) serves the API \(APIVersion.newest) on \(config.hosts.joined(separator: ", "))")
             tasks.addTask { await monitor.startWanted() }
             await ShutdownSignal.wait()
             Log.info("berthd ends; containers go on running")
-            for channel in channels { try? await channel.close().get() }
-            for host in config.hosts where host.hasPrefix("unix://") { unlink(String(host.dropFirst(7))) }
+            await server.close()
             if !config.pidfile.isEmpty { unlink(config.pidfile) }
             tasks.cancelAll()
         }

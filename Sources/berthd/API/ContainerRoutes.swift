@@ -52,7 +52,7 @@ struct ContainerRoutes: Sendable {
             try await service.resize(request.parameter("name"), width: width, height: height)
             return HTTPResponse(status: .ok)
         }
-        router.add(.DELETE, "/containers/{name}") { request in
+        router.add(.DELETE, "/containers/{name...}") { request in
             try await service.remove(request.parameter("name"), force: request.query.flag("force"), removingVolumes: request.query.flag("v"), link: request.query.flag("link"))
             return .noContent
         }
@@ -63,10 +63,7 @@ struct ContainerRoutes: Sendable {
         router.add(.GET, "/containers/{name}/logs", readLogs)
         router.add(.GET, "/containers/{name}/stats", stats)
         router.add(.POST, "/containers/{name}/attach", attachTo)
-        router.add(.GET, "/containers/{name}/attach/ws") { request in
-            _ = try environment.store.find(request.parameter("name"))
-            throw DaemonError.unimplemented("attaching through a web socket")
-        }
+        router.add(.GET, "/containers/{name}/attach/ws", attachToWebSocket)
         registerExecs(in: &router)
     }
 
@@ -180,12 +177,28 @@ struct ContainerRoutes: Sendable {
         }
     }
 
-    private func attachTo(_ request: HTTPRequest) async throws -> HTTPResponse {
-        let query = request.query
+    private static func attachOptions(_ query: Query) throws -> AttachService.Options {
         var options = AttachService.Options()
         (options.logs, options.stream) = (query.flag("logs"), query.flag("stream"))
         (options.stdin, options.stdout, options.stderr) = (query.flag("stdin"), query.flag("stdout"), query.flag("stderr"))
         if let keys = query["detachKeys"], !keys.isEmpty { options.detachKeys = try DetachScanner.parse(keys) }
+        return options
+    }
+
+    /// Output comes without frames: a message is a message.
+    private func attachToWebSocket(_ request: HTTPRequest) async throws -> HTTPResponse {
+        var options = try Self.attachOptions(request.query)
+        let container = try attach.check(request.parameter("name"), options)
+        // Up to API 1.41 dockerd attaches all three streams whatever is asked for.
+        if request.version < .v(42) { (options.stdin, options.stdout, options.stderr) = (true, true, true) }
+        options.framing = container.record.isTerminal ? .none : .remove
+        let upgrade = try WebSocketUpgrade(request.headers, sendsBinary: request.version >= .v(28))
+        let settled = options
+        return HTTPResponse(status: .switchingProtocols, body: .webSocket(upgrade) { stream in try await attach.serve(container, settled, on: stream) })
+    }
+
+    private func attachTo(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let options = try Self.attachOptions(request.query)
         let container = try attach.check(request.parameter("name"), options)
         let settled = options
         return hijack(request, multiplexed: !container.record.isTerminal) { stream in try await attach.serve(container, settled, on: stream) }
@@ -222,15 +235,16 @@ struct ContainerRoutes: Sendable {
             try await execs.start(id, consoleSize: size, stream: nil)
             return HTTPResponse(status: .ok)
         }
-        let isTerminal = exec.request.Tty ?? false
-        return hijack(request, multiplexed: !isTerminal) { stream in
+        let hasTerminal = exec.request.Tty ?? false, readsRaw = body.Tty ?? false
+        let framing: OutputFraming.Change = hasTerminal == readsRaw ? .none : hasTerminal ? .add : .remove
+        return hijack(request, multiplexed: !readsRaw) { stream in
             do {
-                try await execs.start(id, consoleSize: size, stream: stream)
+                try await execs.start(id, consoleSize: size, stream: stream, framing: framing)
             } catch {
                 // The status is sent: dockerd tells the failure in the stream, and clients read the exit code from inspect.
                 let text = "\(error)\r\n"
                 var frame = ByteBuffer()
-                if !isTerminal { frame.writeBytes(StreamFrame(kind: .stdout, length: UInt32(text.utf8.count)).header) }
+                if !readsRaw { frame.writeBytes(StreamFrame(kind: .stdout, length: UInt32(text.utf8.count)).header) }
                 frame.writeString(text)
                 try await stream.write(frame)
             }

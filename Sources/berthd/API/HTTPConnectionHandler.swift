@@ -148,11 +148,15 @@ final class HTTPConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler
                 Log.debug("a streaming answer ended early: \(error)")
                 try? await channel.close().get()
             }
-        case .hijack(let serve):
-            guard let stream = await hijack(response, channel: channel) else { return }
-            do { try await serve(stream) } catch { Log.debug("a hijacked connection ended: \(error)") }
-            await stream.close()
+        case .hijack(let serve): await serveHijacked(response, nil, channel: channel, serve)
+        case .webSocket(let upgrade, let serve): await serveHijacked(response, upgrade, channel: channel, serve)
         }
+    }
+
+    private func serveHijacked(_ response: HTTPResponse, _ upgrade: WebSocketUpgrade?, channel: any Channel, _ serve: @Sendable (HijackedConnection) async throws -> Void) async {
+        guard let stream = await hijack(response, upgrade, channel: channel) else { return }
+        do { try await serve(stream) } catch { Log.debug("a hijacked connection ended: \(error)") }
+        await stream.close()
     }
 
     private func onLoop(_ channel: any Channel, _ body: @escaping @Sendable () -> Void) async {
@@ -212,7 +216,7 @@ final class HTTPConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler
     // MARK: Hijacking
 
     /// Answers 101 (200 for clients that asked for no upgrade) and leaves a channel without HTTP.
-    private func hijack(_ response: HTTPResponse, channel: any Channel) async -> HijackedConnection? {
+    private func hijack(_ response: HTTPResponse, _ upgrade: WebSocketUpgrade?, channel: any Channel) async -> HijackedConnection? {
         let promise = channel.eventLoop.makePromise(of: HijackedConnection.self)
         channel.eventLoop.execute {
             guard let context = self.context, let head = self.head else { return promise.fail(ChannelError.ioOnClosedChannel) }
@@ -226,10 +230,12 @@ final class HTTPConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler
             } catch {
                 return promise.fail(error)
             }
-            let bytes = Self.upgradeHead(head, response)
+            let bytes = upgrade?.head ?? Self.upgradeHead(head, response)
             let inputClosed = self.inputClosed
             operations.removeHandler(self.encoder).assumeIsolated().whenComplete { _ in
                 channel.writeAndFlush(bytes, promise: nil)
+                // After the head, which is no message, and before the decoder gives back the first ones.
+                if let upgrade { try? operations.addHandlers(upgrade.handlers(), position: .before(stream)) }
                 operations.removeHandler(self.decoder).assumeIsolated().whenComplete { _ in
                     if inputClosed { stream.noteInputClosed() }
                     operations.removeHandler(self).assumeIsolated().whenComplete { _ in promise.succeed(stream) }

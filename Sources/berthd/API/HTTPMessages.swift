@@ -27,6 +27,8 @@ struct HTTPResponse: Sendable {
         case stream(@Sendable (ResponseWriter) async throws -> Void)
         /// The connection becomes a raw byte stream: 101 when the client asked for an upgrade, else 200.
         case hijack(@Sendable (HijackedConnection) async throws -> Void)
+        /// The same with the messages of a web socket around the bytes.
+        case webSocket(WebSocketUpgrade, @Sendable (HijackedConnection) async throws -> Void)
     }
 
     var status: HTTPResponseStatus

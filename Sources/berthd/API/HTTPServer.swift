@@ -5,27 +5,66 @@ import NIOHTTP1
 import NIOPosix
 import NIOSSL
 
-/// Listens on the `-H` addresses: `unix://PATH`, `tcp://HOST:PORT` (with TLS when configured) and `fd://[NAME]` for sockets that systemd has opened.
-struct HTTPServer: Sendable {
-    let group: MultiThreadedEventLoopGroup
-    let config: DaemonConfig
-    let api: EngineAPI
+import Synchronization
 
-    /// Opens every address, so that a wrong one fails the start and not a client.
+/// Listens on the `-H` addresses: `unix://PATH`, `tcp://HOST:PORT` (with TLS when configured) and `fd://[NAME]` for sockets that systemd has opened.
+///
+/// The sockets are opened before anything else of the daemon, so that a wrong address or certificate fails the start and leaves nothing running; clients
+/// that connect meanwhile wait in the kernel's queue until `serve`.
+final class HTTPServer: Sendable {
+    private struct State {
+        var api: EngineAPI?
+        var channels: [any Channel] = []
+    }
+
+    private let group: MultiThreadedEventLoopGroup
+    private let config: DaemonConfig
+    private let state = Mutex(State())
+
+    init(group: MultiThreadedEventLoopGroup, config: DaemonConfig) {
+        self.group = group
+        self.config = config
+    }
+
+    /// Opens every address.
     ///
     /// - Throws: `DaemonError` that names the address.
-    func listen() async throws -> [any Channel] {
-        var channels: [any Channel] = []
+    func listen() async throws {
         for host in config.hosts {
             do {
-                channels += try await listen(on: host)
-            } catch let error as DaemonError {
-                throw error
+                let opened = try await listen(on: host)
+                state.withLock { $0.channels += opened }
             } catch {
+                await close()
+                if let error = error as? DaemonError { throw error }
                 throw DaemonError.internalError("cannot listen on \(host): \(error)")
             }
         }
-        return channels
+    }
+
+    /// Takes the clients in.
+    func serve(_ api: EngineAPI) async throws {
+        let channels = state.withLock { state in
+            state.api = api
+            return state.channels
+        }
+        for channel in channels {
+            try await channel.setOption(.autoRead, value: true).get()
+            channel.read()
+        }
+    }
+
+    /// No further clients. A socket of systemd's stays where it is.
+    func close() async {
+        let channels = state.withLock { state in
+            defer { state.channels = [] }
+            return state.channels
+        }
+        for channel in channels {
+            let path = config.hosts.contains { $0.hasPrefix("unix://") } ? channel.localAddress?.pathname : nil
+            try? await channel.close().get()
+            if let path, config.hosts.contains("unix://" + path) { unlink(path) }
+        }
     }
 
     private func listen(on host: String) async throws -> [any Channel] {
@@ -43,11 +82,13 @@ struct HTTPServer: Sendable {
     private func bootstrap(tls: NIOSSLContext? = nil) -> ServerBootstrap {
         ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.autoRead, value: false)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.maxMessagesPerRead, value: 4)
-            .childChannelInitializer { [api] channel in
+            .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    guard let api = self.state.withLock({ $0.api }) else { throw ChannelError.ioOnClosedChannel }
                     let pipeline = channel.pipeline.syncOperations
                     if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
                     let encoder = HTTPResponseEncoder()

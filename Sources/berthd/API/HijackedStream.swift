@@ -46,11 +46,14 @@ final class HijackedConnection: ChannelInboundHandler, @unchecked Sendable {
     ///   - detachKeys: the bytes that end the relay when typed in a row; empty: none.
     ///   - holdingInput: what the client sends waits for `releaseInput`: an exec has no standard input before it is started.
     ///   - ready: called when the shim has registered the reader, that is when no later output can be lost.
+    ///   - framing: what is changed about the frames of the shim's output.
     /// - Throws: `SystemError`-like text when the socket cannot be reached.
-    func relay(toSocket path: String, streams: UInt8, detachKeys: [UInt8], holdingInput: Bool = false, ready: @escaping @Sendable ((any Error)?) -> Void) async throws -> Outcome {
+    func relay(
+        toSocket path: String, streams: UInt8, detachKeys: [UInt8], holdingInput: Bool = false, framing: OutputFraming.Change = .none, ready: @escaping @Sendable ((any Error)?) -> Void
+    ) async throws -> Outcome {
         let loop = channel.eventLoop
         let result = loop.makePromise(of: Outcome.self)
-        let relay = Relay(client: self, streams: streams, detachKeys: detachKeys, ready: ready, result: result)
+        let relay = Relay(client: self, streams: streams, detachKeys: detachKeys, framing: OutputFraming(framing), ready: ready, result: result)
         do {
             let peer = try await ClientBootstrap(group: loop)
                 .channelOption(.autoRead, value: false)
@@ -134,16 +137,21 @@ private final class Relay: ChannelInboundHandler, @unchecked Sendable {
     private let client: HijackedConnection
     private let streams: UInt8
     private var scanner: DetachScanner
+    private var framing: OutputFraming
     private let ready: @Sendable ((any Error)?) -> Void
     private let result: EventLoopPromise<HijackedConnection.Outcome>
     private var context: ChannelHandlerContext?
     private(set) var isReady = false
     private var finished = false
 
-    init(client: HijackedConnection, streams: UInt8, detachKeys: [UInt8], ready: @escaping @Sendable ((any Error)?) -> Void, result: EventLoopPromise<HijackedConnection.Outcome>) {
+    init(
+        client: HijackedConnection, streams: UInt8, detachKeys: [UInt8], framing: OutputFraming, ready: @escaping @Sendable ((any Error)?) -> Void,
+        result: EventLoopPromise<HijackedConnection.Outcome>
+    ) {
         self.client = client
         self.streams = streams
         scanner = DetachScanner(keys: detachKeys)
+        self.framing = framing
         self.ready = ready
         self.result = result
     }
@@ -165,6 +173,7 @@ private final class Relay: ChannelInboundHandler, @unchecked Sendable {
             ready(nil)
             client.startReading()
         }
+        piece = framing.apply(to: piece)
         guard piece.readableBytes > 0 else { return context.read() }
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenComplete { _ in self.context?.read() }

@@ -72,7 +72,8 @@ enum ImageRoutes {
         router.add(.POST, "/images/load") { request in
             let body = request.body
             let platforms = request.version >= .v(48) ? request.query.all("platform") : []
-            return try await ProgressAnswer.make { emit in
+            // Always 200: what is wrong with the archive stands in the stream.
+            return ProgressAnswer.stream { emit in
                 try await service.load(platforms: platforms, emit: emit) { try await body.next().map { Data($0.readableBytesView) } }
             }
         }
@@ -121,11 +122,12 @@ enum ImageRoutes {
             changes: changes, config: config)
         let id = try await container.serially { () async throws -> String in
             let record = container.record
-            let pauses = request.query.flag("pause", default: true) && record.lifecycle.isRunning && !record.lifecycle.isPaused
-            if pauses { try await supervisor.pause(id: record.id) }
+            var pauses = request.query.flag("pause", default: true) && record.lifecycle.isRunning && !record.lifecycle.isPaused
+            // One that ends in this moment needs no pause: dockerd goes on without, too.
+            if pauses { pauses = (try? await supervisor.pause(id: record.id)) != nil }
             do {
                 let id = try await service.commit(record, wanted)
-                if pauses { try await supervisor.resume(id: record.id) }
+                if pauses { try? await supervisor.resume(id: record.id) }
                 return id
             } catch {
                 if pauses { try? await supervisor.resume(id: record.id) }
@@ -139,6 +141,15 @@ enum ImageRoutes {
 /// Answers with a stream of progress lines. What fails before the first line is an error of the request; later it is the last line.
 enum ProgressAnswer {
     static func make(_ work: @escaping @Sendable (_ emit: @escaping ImageService.Emit) async throws -> Void) async throws -> HTTPResponse {
+        let messages = run(work)
+        var iterator = messages.makeAsyncIterator()
+        return answer(first: try await iterator.next(), messages)
+    }
+
+    /// The same without waiting for the first line: every failure is the last line.
+    static func stream(_ work: @escaping @Sendable (_ emit: @escaping ImageService.Emit) async throws -> Void) -> HTTPResponse { answer(first: nil, run(work)) }
+
+    private static func run(_ work: @escaping @Sendable (_ emit: @escaping ImageService.Emit) async throws -> Void) -> AsyncThrowingStream<ProgressMessage, any Error> {
         let (messages, continuation) = AsyncThrowingStream<ProgressMessage, any Error>.makeStream()
         // Owned by the stream: it ends when nobody reads any more.
         let task = Task {
@@ -150,9 +161,11 @@ enum ProgressAnswer {
             }
         }
         continuation.onTermination = { _ in task.cancel() }
-        var iterator = messages.makeAsyncIterator()
-        let first = try await iterator.next()
-        return .stream(contentType: "application/json") { writer in
+        return messages
+    }
+
+    private static func answer(first: ProgressMessage?, _ messages: AsyncThrowingStream<ProgressMessage, any Error>) -> HTTPResponse {
+        .stream(contentType: "application/json") { writer in
             do {
                 if let first { try await writer.writeLine(first) }
                 for try await message in messages { try await writer.writeLine(message) }

@@ -35,12 +35,17 @@ enum JSONBody {
             guard allowingEmpty else { throw DaemonError.invalid("invalid JSON: got EOF while reading request body") }
             return try decode(type, from: ByteBuffer(string: "{}"))
         }
-        return try decode(type, from: bytes)
+        // Foundation's decoder does not look at the fields that nobody asks for: what is no JSON would pass.
+        if let failure = syntaxError(bytes) { throw DaemonError.invalid(failure) }
+        return try decode(type, from: bytes, fields: CanonicalKeys.name)
     }
 
-    static func decode<T: Decodable>(_ type: T.Type, from bytes: ByteBuffer) throws -> T {
+    /// - Parameter fields: the name of a field for the name in the text; nil: they are the same.
+    static func decode<T: Decodable>(_ type: T.Type, from bytes: ByteBuffer, fields: (@Sendable (String) -> String)? = nil) throws -> T {
+        let decoder = JSONDecoder()
+        if let fields { decoder.keyDecodingStrategy = .custom { path in path.last.map { $0.intValue == nil ? FieldName(fields($0.stringValue)) : FieldName(intValue: $0.intValue ?? 0) ?? FieldName("") } ?? FieldName("") } }
         do {
-            return try JSONDecoder().decode(type, from: Data(bytes.readableBytesView))
+            return try decoder.decode(type, from: Data(bytes.readableBytesView))
         } catch let error as DecodingError {
             throw DaemonError.invalid(describe(error, type: T.self, bytes: bytes))
         }
@@ -55,22 +60,28 @@ enum JSONBody {
         case .keyNotFound(let key, _):
             return "invalid JSON: the field \"\(key.stringValue)\" is missing"
         case .dataCorrupted(let context):
-            if let number = context.codingPath.last, !context.codingPath.isEmpty {
-                return "invalid JSON: json: cannot unmarshal number into Go struct field \(context.codingPath.map(\.stringValue).joined(separator: ".")): \(number.stringValue) is out of range"
-            }
-            return hasTrailingContent(bytes) ? "unexpected content after JSON" : "invalid JSON: \(syntaxError(context))"
+            if let failure = syntaxError(bytes) { return failure }
+            // "Number 1.5 is not representable in Swift."
+            let words = context.underlyingError.map { String(describing: $0).split(separator: " ") } ?? []
+            let number = words.firstIndex(of: "Number").flatMap { $0 + 1 < words.count ? " \(words[$0 + 1])" : nil } ?? ""
+            return "invalid JSON: json: cannot unmarshal number\(number) into Go \(place(context.codingPath, type)): it does not fit"
         @unknown default:
             return "invalid JSON: \(error)"
         }
     }
 
-    private static func syntaxError(_ context: DecodingError.Context) -> String {
-        if let cause = context.underlyingError { return "\(context.debugDescription) \(cause)" }
-        return context.debugDescription
+    /// What is wrong with the text itself; nil when it is one value and nothing more.
+    private static func syntaxError(_ bytes: ByteBuffer) -> String? {
+        switch GoJSONSyntax.check(Array(bytes.readableBytesView)) {
+        case .empty: "invalid JSON: got EOF while reading request body"
+        case .invalid(let text): "invalid JSON: \(text)"
+        case .valid(hasMore: true): "unexpected content after JSON"
+        case .valid(hasMore: false): nil
+        }
     }
 
     private static func place(_ path: [any CodingKey], _ type: Any.Type) -> String {
-        path.isEmpty ? "value" : "struct field " + path.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
+        path.isEmpty ? "value" : "struct field " + ([String(describing: type)] + path.filter { $0.intValue == nil }.map(\.stringValue)).joined(separator: ".")
     }
 
     private static func goName(_ type: Any.Type) -> String {
@@ -92,32 +103,6 @@ enum JSONBody {
     private static func found(at path: [any CodingKey], in bytes: ByteBuffer, _ context: DecodingError.Context) -> String {
         guard let root = try? JSONDecoder().decode(JSONKind.self, from: Data(bytes.readableBytesView)) else { return "value" }
         return root.kind(at: path[...])
-    }
-
-    /// A complete value with something behind it.
-    private static func hasTrailingContent(_ bytes: ByteBuffer) -> Bool {
-        var depth = 0, inString = false, escaped = false
-        let view = bytes.readableBytesView
-        for (index, byte) in zip(view.indices, view) {
-            if inString {
-                if escaped { escaped = false } else if byte == 0x5C { escaped = true } else if byte == 0x22 { inString = false }
-                continue
-            }
-            switch byte {
-            case 0x22: inString = true
-            case 0x7B, 0x5B: depth += 1
-            case 0x7D, 0x5D:
-                depth -= 1
-                if depth == 0 {
-                    let rest = view[view.index(after: index)...]
-                    guard rest.contains(where: { $0 != 0x20 && $0 != 0x0A && $0 != 0x0D && $0 != 0x09 }) else { return false }
-                    let head = Data(view[...index])
-                    return (try? JSONDecoder().decode(JSONKind.self, from: head)) != nil
-                }
-            default: break
-            }
-        }
-        return false
     }
 }
 

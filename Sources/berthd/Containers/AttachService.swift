@@ -11,6 +11,7 @@ struct AttachService: Sendable {
         var stdout = false
         var stderr = false
         var detachKeys: [UInt8] = DetachScanner.defaultKeys
+        var framing = OutputFraming.Change.none
     }
 
     let environment: ContainerEnvironment
@@ -31,7 +32,8 @@ struct AttachService: Sendable {
         if options.logs {
             var wanted = LogReader.Options()
             (wanted.stdout, wanted.stderr) = (options.stdout, options.stderr)
-            try await logs.replay(record, wanted) { try await connection.write($0) }
+            let framing = Exclusive(OutputFraming(options.framing))
+            try await logs.replay(record, wanted) { piece in try await connection.write(framing.with { $0.apply(to: piece) }) }
         }
         environment.publish("attach", record)
         guard options.stream else { return }
@@ -41,7 +43,7 @@ struct AttachService: Sendable {
         // Only what is typed on a terminal can detach: piped input may hold the same bytes.
         let keys = record.isTerminal ? options.detachKeys : []
         if container.lifecycle.isRunning {
-            let outcome = try await connection.relay(toSocket: environment.attachSocket(of: container.id), streams: streams, detachKeys: keys) { _ in }
+            let outcome = try await connection.relay(toSocket: environment.attachSocket(of: container.id), streams: streams, detachKeys: keys, framing: options.framing) { _ in }
             ended(container, outcome)
             return
         }
@@ -56,7 +58,7 @@ struct AttachService: Sendable {
             }
         }
         guard let (path, registered) = socket else { return }
-        let outcome = try await connection.relay(toSocket: path, streams: streams, detachKeys: keys) { error in registered.finish(error) }
+        let outcome = try await connection.relay(toSocket: path, streams: streams, detachKeys: keys, framing: options.framing) { error in registered.finish(error) }
         ended(container, outcome)
     }
 

@@ -16,6 +16,7 @@ extension ContainerService {
         guard !reference.isEmpty else { throw DaemonError.invalid("config cannot be empty in order to create a container") }
         resolveSharedNamespaces(&host)
         warnings += try validation.settle(&host)
+        try checkLinks(host)
         _ = try environment.runtime(named: host.Runtime ?? "")
         let image = try await environment.images.resolve(reference, platform: platform)
         try ImageMerge.apply(image.config, to: &config)
@@ -28,11 +29,12 @@ extension ContainerService {
         let id = Identifier.random()
         if (config.Hostname ?? "").isEmpty { config.Hostname = host.NetworkMode == "host" ? HostFacts.hostname : String(id.prefix(12)) }
         if host.UTSMode == "host" { config.Hostname = HostFacts.hostname }
+        let endpoints = try RequestCompatibility.endpoints(request.NetworkingConfig, containerWideMAC: config.MacAddress, mode: host.NetworkMode ?? "bridge")
         config.MacAddress = nil
         let name = try reserveName(wantedName, for: id)
         var record = ContainerRecord(
             id: id, name: name, created: .now(), config: config, hostConfig: host, image: image, path: path, args: Array(command.dropFirst()), mounts: settlement.mounts,
-            endpoints: RequestCompatibility.endpoints(request.NetworkingConfig), logPath: host.LogConfig?.Type == "none" ? "" : "\(environment.directory(of: id))/\(id)-json.log",
+            endpoints: endpoints, logPath: host.LogConfig?.Type == "none" ? "" : "\(environment.directory(of: id))/\(id)-json.log",
             maskedPaths: host.MaskedPaths ?? SecurityOptions.maskedPaths, readonlyPaths: host.ReadonlyPaths ?? SecurityOptions.readonlyPaths)
         if host.Privileged ?? false { (record.maskedPaths, record.readonlyPaths) = (nil, nil) }
         record.hostConfig.MaskedPaths = record.maskedPaths

@@ -3,7 +3,7 @@ import DockerAPI
 
 extension ContainerService {
     func remove(_ nameOrID: String, force: Bool, removingVolumes: Bool, link: Bool) async throws {
-        if link { throw DaemonError.unimplemented("removing a link (link=1)") }
+        if link { return try await removeLink(nameOrID) }
         let container = try store.find(nameOrID)
         do {
             let lifecycle = container.lifecycle

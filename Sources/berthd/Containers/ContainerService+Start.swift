@@ -62,7 +62,9 @@ extension ContainerService {
         do {
             return try await supervisor.createTask(id: record.id, rootfs: rootfs, stdio: stdio(of: record), runtime: runtime)
         } catch let error as DaemonError {
-            throw DaemonError(error.code, "failed to create task for container: \(error.message)")
+            // containerd words the shim's part of it; our supervisor passes on what the shim said.
+            let part = error.message.hasPrefix("OCI runtime create failed: ") ? "failed to create shim task: " : ""
+            throw DaemonError(error.code, "failed to create task for container: \(part)\(error.message)")
         }
     }
 
@@ -89,7 +91,7 @@ extension ContainerService {
         container.mutate { $0.lifecycle.startFailed(failure.error.message, exitCode: failure.exitCode, at: .now()) }
         let record = container.record
         do { try await store.save(record) } catch { Log.error("cannot store the failed start of \(id): \(error)") }
-        container.answerExitWaiters(exitCode: failure.exitCode, restarts: false)
+        container.answerExitWaiters(exitCode: failure.exitCode)
         if record.autoRemove {
             do { try await removeLocked(container, removingVolumes: true) } catch { Log.error("cannot remove container \(id) after its start failed: \(error)") }
         }
@@ -128,6 +130,7 @@ extension ContainerService {
         return SpecBuilder.Context(
             identity: identity, filesDirectory: environment.directory(of: record.id), volumePaths: volumePaths, networkPID: try joinedPID(record.networkMode, what: "network", own: record.id),
             pidPID: try joinedPID(host.PidMode ?? "", what: "PID", own: record.id), ipcPID: try joinedPID(host.IpcMode ?? "", what: "IPC", own: record.id), initPath: initPath,
+            linkEnvironment: try linkEnvironment(of: record),
             cgroupParent: environment.config.cgroupParent,
             seccomp: try SeccompChoice.profile(security.seccomp, daemonProfile: environment.config.seccompProfile, host: host),
             noNewPrivileges: security.noNewPrivileges ?? environment.config.noNewPrivileges,

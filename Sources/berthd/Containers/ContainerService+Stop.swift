@@ -44,7 +44,7 @@ extension ContainerService {
                 $0.lifecycle.willStopByUser()
                 $0.lifecycle.didCancelRestart()
             }
-            container.answerExitWaiters(exitCode: container.lifecycle.exitCode, restarts: false)
+            container.answerExitWaiters(exitCode: container.lifecycle.exitCode)
             return true
         }
     }

@@ -94,7 +94,6 @@ struct CreateValidation: Sendable {
         for rule in host.DeviceCgroupRules ?? [] { _ = try DeviceList.parse(rule) }
         if let storage = host.StorageOpt, !storage.isEmpty { throw .unimplemented("--storage-opt (\(storage.keys.sorted().joined(separator: ", ")))") }
         if host.NetworkMode == "host", host.PortBindings?.isEmpty == false { warnings.append("Published ports are discarded when using host network mode") }
-        if let driver = host.VolumeDriver, !driver.isEmpty, driver != "local" { throw .notFound("error looking up volume plugin \(driver): plugin \"\(driver)\" not found") }
         try SecurityOptions.validate(host.SecurityOpt ?? [])
         try validateLogging(&host)
         fillDefaults(&host)

@@ -82,7 +82,7 @@ struct ExecService: Sendable {
     }
 
     /// Runs the process. With a connection its streams are relayed until they end; without one this returns as soon as the process runs.
-    func start(_ execID: String, consoleSize: [UInt]?, stream: HijackedConnection?) async throws {
+    func start(_ execID: String, consoleSize: [UInt]?, stream: HijackedConnection?, framing: OutputFraming.Change = .none) async throws {
         let (container, exec) = try find(execID)
         let taken = container.mutateExec(execID) { exec in
             guard exec.phase == .created else { return false }
@@ -93,7 +93,7 @@ struct ExecService: Sendable {
         let command = (exec.request.Cmd ?? []).joined(separator: " ")
         environment.publish("exec_start: \(command)", container.record, ["execID": execID])
         do {
-            try await launch(container, exec, consoleSize: consoleSize, stream: stream)
+            try await launch(container, exec, consoleSize: consoleSize, stream: stream, framing)
         } catch {
             let failure = StartFailure(error)
             container.mutateExec(execID) {
@@ -105,7 +105,7 @@ struct ExecService: Sendable {
         }
     }
 
-    private func launch(_ container: ManagedContainer, _ exec: ExecRecord, consoleSize: [UInt]?, stream: HijackedConnection?) async throws {
+    private func launch(_ container: ManagedContainer, _ exec: ExecRecord, consoleSize: [UInt]?, stream: HijackedConnection?, _ framing: OutputFraming.Change) async throws {
         let request = exec.request
         let socket = "\(environment.config.execRoot)/io/\(exec.id.prefix(20)).sock"
         let usesStdin = (request.AttachStdin ?? false) && stream != nil
@@ -124,11 +124,16 @@ struct ExecService: Sendable {
         if request.AttachStdout ?? false { streams |= 2 }
         if request.AttachStderr ?? false, !isTerminal { streams |= 4 }
         let registered = Registration()
-        async let outcome = stream.relay(toSocket: socket, streams: streams, detachKeys: isTerminal ? exec.detachKeys : [], holdingInput: true) { error in registered.finish(error) }
+        async let outcome = stream.relay(toSocket: socket, streams: streams, detachKeys: isTerminal ? exec.detachKeys : [], holdingInput: true, framing: framing) { error in
+            registered.finish(error)
+        }
         try await registered.wait()
         try await run(container, exec)
         stream.releaseInput()
-        if try await outcome == .detached { environment.publish("exec_detach", container.record, ["execID": exec.id]) }
+        if try await outcome == .detached {
+            environment.publish("exec_detach", container.record, ["execID": exec.id])
+            return
+        }
         unlink(socket)
         // The client asks for the exit code when the stream ends: let the exit event come first.
         await awaitExit(container, exec.id, for: .seconds(2))

@@ -89,7 +89,7 @@ struct ExitMonitor: Sendable {
         // A SIGKILL that nobody sent may be the kernel's answer to the memory limit; its event may still be on the way.
         container.mutate { $0.lifecycle.didExit(code: exit.code, at: exit.at, restarts: delay != nil) }
         HealthMonitor.end(container)
-        container.answerExitWaiters(exitCode: exit.code, restarts: delay != nil)
+        container.answerExitWaiters(exitCode: exit.code)
         environment.publish("die", before, ["exitCode": String(exit.code), "execDuration": String(ranFor.components.seconds)])
 
         let record = container.record
@@ -113,7 +113,7 @@ struct ExitMonitor: Sendable {
                 try await service.start(container, byPolicy: true)
             } catch {
                 Log.error("cannot restart container \(container.id): \(error)")
-                container.answerExitWaiters(exitCode: container.lifecycle.exitCode, restarts: false)
+                container.answerExitWaiters(exitCode: container.lifecycle.exitCode)
             }
         }
         container.setRestart(task, delay: delay)

@@ -100,10 +100,10 @@ final class ManagedContainer: Sendable {
         return ContainerWait(container: self, results: results)
     }
 
-    /// The process ended: `nextExit` is answered, `notRunning` unless it will be restarted.
-    func answerExitWaiters(exitCode: Int, restarts: Bool) {
+    /// The process ended: `nextExit` and `notRunning` are answered, as in dockerd also when it will be restarted.
+    func answerExitWaiters(exitCode: Int) {
         let ready = state.withLock { state in
-            let ready = state.waiters.filter { $0.value.condition == .nextExit || $0.value.condition == .notRunning && !restarts }
+            let ready = state.waiters.filter { $0.value.condition != .removed }
             for key in ready.keys { state.waiters[key] = nil }
             return ready
         }

@@ -46,10 +46,16 @@ enum RequestCompatibility {
         return warnings
     }
 
-    /// The wanted endpoints; the name `default` is the bridge.
-    static func endpoints(_ networking: NetworkingConfig?) -> [String: EndpointSettings] {
+    /// The wanted endpoints; the name `default` is the bridge. An address for the whole container is the one of its main endpoint.
+    static func endpoints(_ networking: NetworkingConfig?, containerWideMAC: String?, mode: String) throws(DaemonError) -> [String: EndpointSettings] {
         var result: [String: EndpointSettings] = [:]
         for (name, settings) in networking?.EndpointsConfig ?? [:] { result[name == "default" ? "bridge" : name] = settings ?? EndpointSettings() }
+        guard let address = containerWideMAC, !address.isEmpty, mode != "host", mode != "none", !mode.hasPrefix("container:") else { return result }
+        let own = result[mode]?.MacAddress ?? ""
+        guard own.isEmpty || own == address else {
+            throw .invalid("the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty")
+        }
+        result[mode, default: EndpointSettings()].MacAddress = address
         return result
     }
 }

@@ -19,6 +19,8 @@ struct SpecBuilder: Sendable {
         var ipcPID: Int32?
         /// Host path of the init program for `--init`.
         var initPath: String?
+        /// Of legacy links; the container's own win.
+        var linkEnvironment: [String] = []
         var cgroupParent: String
         var seccomp: RuntimeSpec.Linux.Seccomp?
         var noNewPrivileges: Bool
@@ -76,7 +78,7 @@ struct SpecBuilder: Sendable {
     var environment: [String] {
         var base = [Self.defaultPath, "HOSTNAME=\(record.config.Hostname ?? "")"]
         if record.isTerminal { base.append("TERM=xterm") }
-        return Environment.withHome(Environment.replacing(base, with: record.config.Env ?? []), home: context.identity.home)
+        return Environment.withHome(Environment.replacing(base + context.linkEnvironment, with: record.config.Env ?? []), home: context.identity.home)
     }
 
     static func rlimits(_ defaults: [Ulimit], _ own: [Ulimit]) throws -> [RuntimeSpec.Rlimit] {

@@ -25,7 +25,6 @@ enum LogDriver {
                 guard let bytes = ByteSize.parse(value), bytes > 0 else { throw .invalid("invalid value for \(key): \"\(value)\"") }
             case "max-file":
                 guard let count = Int(value), count > 0 else { throw .invalid("max-file cannot be less than 1: \"\(value)\"") }
-                if log.Config?["max-size"] == nil, driver == "json-file", count > 1 { throw .invalid("max-file cannot be specified without max-size") }
             case "mode": guard value == "blocking" || value == "non-blocking" else { throw .invalid("logger: invalid mode: \(value)") }
             case "compress":
                 guard value == "true" || value == "false" else { throw .invalid("invalid value for compress: \"\(value)\"") }

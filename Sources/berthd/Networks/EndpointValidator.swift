@@ -12,7 +12,7 @@ enum EndpointValidator {
             if !(settings.Aliases ?? []).isEmpty { problems.append("network-scoped aliases are only supported for user-defined networks") }
         }
         problems += checkAddress(wanted4, .v4, record) + checkAddress(wanted6, .v6, record)
-        if !(settings.IPAMConfig?.LinkLocalIPs ?? []).isEmpty { throw DaemonError.unimplemented("link-local addresses of endpoints (--link-local-ip)") }
+        for text in settings.IPAMConfig?.LinkLocalIPs ?? [] where IPAddress(text).map(\.isUnspecified) ?? true { problems.append("invalid link-local IP address: \(text)") }
         if let mac = settings.MacAddress, !mac.isEmpty, MACAddress(mac) == nil { problems.append("invalid MAC address: \(mac)") }
         for (name, value) in settings.DriverOpts ?? [:] {
             switch name {
@@ -22,7 +22,9 @@ enum EndpointValidator {
                 if readSysctls(value, interface: "x") == nil {
                     problems.append("unrecognised network interface sysctl '\(value)'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'")
                 }
-            default: throw DaemonError.unimplemented("the endpoint option \(name)")
+            // Labels of the user's own, kept and shown. Docker's names mean something.
+            case _ where name.hasPrefix("com.docker.network."): throw DaemonError.unimplemented("the endpoint option \(name)")
+            default: break
             }
         }
         guard problems.isEmpty else { throw DaemonError.invalid("invalid endpoint settings:\n" + problems.joined(separator: "\n")) }

@@ -49,6 +49,7 @@ struct NetworkRecord: Sendable, Codable, Equatable {
 
     /// The gateway of the first pool of a family, with the pool's prefix length.
     func gateway(_ family: IPAddress.Family) -> IPNetwork? {
+        guard family == .v4 ? enableIPv4 : enableIPv6 else { return nil }
         for pool in pools {
             guard let subnet = IPNetwork(pool.subnet), subnet.family == family, let gateway = pool.gateway.flatMap({ IPAddress($0) }) else { continue }
             return IPNetwork(gateway, prefixLength: subnet.prefixLength)

@@ -94,7 +94,8 @@ enum NetworkRequestReader {
                 problems.append("invalid subnet \(text): invalid CIDR block notation")
                 continue
             }
-            if subnet.family == .v4 ? !enableIPv4 : !enableIPv6 { continue }
+            // A pool of IPv6 in a network without is kept and shown, and not used.
+            if subnet.family == .v4, !enableIPv4 { continue }
             let before = problems.count
             if subnet.masked != subnet { problems.append("invalid subnet \(subnet): it should be \(subnet.masked)") }
             problems += checkRange(config.IPRange, in: subnet)

@@ -78,7 +78,7 @@ extension NetworkService {
     /// Brings default routes, published ports and the resolver to what `state` says, and makes it the container's state.
     private func settle(_ state: inout ActiveContainer, before: ActiveContainer, pid: Int32) async throws {
         let resolution = resolution(of: state)
-        state.resolver?.source.update(networks: resolution.networks, upstream: resolution.upstream)
+        state.resolver?.source.update(networks: resolution.networks, upstream: resolution.upstream, links: links(of: state))
         for endpoint in state.endpoints {
             let old = before.endpoints.first { $0.networkID == endpoint.networkID }?.plan.gateways ?? []
             let new = endpoint.plan.gateways.filter { !old.contains($0) }

@@ -35,6 +35,7 @@ extension NetworkService {
             settings.Gateway = four == nil || record.isInternal ? "" : record.gateway(.v4)?.address.description ?? ""
             settings.IPv6Gateway = six == nil || record.isInternal ? "" : record.gateway(.v6)?.address.description ?? ""
         }
+        let linkLocal = (settings.IPAMConfig?.LinkLocalIPs ?? []).compactMap { IPAddress($0) }.map { IPNetwork($0, prefixLength: $0.family == .v4 ? 16 : 64) }
         let mac: MACAddress
         if let wanted = settings.MacAddress.flatMap({ MACAddress($0) }) {
             mac = wanted
@@ -51,7 +52,7 @@ extension NetworkService {
         }
         let interface = settings.DriverOpts?[NetworkOption.interfaceName] ?? Self.nextInterface(prefix: record.options[NetworkOption.containerPrefix] ?? "eth", taken: interfaces)
         let plan = EndpointPlan(
-            interface: interface, hostInterface: Self.hostInterface(endpointID: settings.EndpointID ?? ""), bridge: record.linkName, mac: mac, addresses: addresses, gateways: [],
+            interface: interface, hostInterface: Self.hostInterface(endpointID: settings.EndpointID ?? ""), bridge: record.linkName, mac: mac, addresses: addresses + linkLocal, gateways: [],
             mtu: record.mtu, isIsolated: !record.flag(NetworkOption.interContainer, default: true),
             sysctls: settings.DriverOpts?[NetworkOption.sysctls].flatMap { EndpointValidator.readSysctls($0, interface: interface) } ?? [])
         return ActiveEndpoint(networkID: record.id, networkName: record.name, settings: settings, plan: plan, addresses: addresses.map(\.address), names: names)
@@ -136,7 +137,7 @@ extension NetworkService {
 
     func source(for state: ActiveContainer) -> DNSSource {
         let (networks, upstream) = resolution(of: state)
-        return DNSSource(table: names, networks: networks, upstream: upstream)
+        return DNSSource(table: names, networks: networks, upstream: upstream, links: links(of: state))
     }
 
     /// Only a container with a way out asks the world: what runs in internal networks must not send anything out in the guise of names.
@@ -144,6 +145,19 @@ extension NetworkService {
         let own = state.endpoints.filter { networks[$0.networkID]?.isUserDefined == true }.map { (id: $0.networkID, name: $0.networkName) }
         let leadsOut = state.endpoints.contains { networks[$0.networkID]?.isInternal == false }
         return (own, leadsOut ? state.upstream.compactMap { IPAddress($0) } : [])
+    }
+
+    /// Aliases that only this container has for others: `--link` in user-defined networks.
+    func links(of state: ActiveContainer) -> [String: DNSSource.Link] {
+        var links: [String: DNSSource.Link] = [:]
+        for endpoint in state.endpoints where networks[endpoint.networkID]?.isUserDefined == true {
+            for link in endpoint.settings.Links ?? [] {
+                let parts = link.split(separator: ":", maxSplits: 1).map(String.init)
+                guard let name = parts.first else { continue }
+                links[(parts.count > 1 ? parts[1] : name).lowercased()] = .init(name: name, network: (endpoint.networkID, endpoint.networkName))
+            }
+        }
+        return links
     }
 
     func texts(_ container: NetworkContainer, _ state: ActiveContainer) throws -> (hosts: String, resolv: String) {

@@ -38,10 +38,46 @@ private func message(_ body: () throws -> Void) -> String? {
 
 @Test func `malformed JSON is told as Go tells it`() {
     func decode(_ text: String) -> String? { message { _ = try JSONBody.decode(ContainerCreateRequest.self, from: ByteBuffer(string: text)) } }
-    #expect(decode(#"{"Image":5}"#) == "invalid JSON: json: cannot unmarshal number into Go struct field Image of type string")
-    #expect(decode(#"{"HostConfig":{"Memory":"x"}}"#) == "invalid JSON: json: cannot unmarshal string into Go struct field HostConfig.Memory of type int64")
+    #expect(decode(#"{"Image":5}"#) == "invalid JSON: json: cannot unmarshal number into Go struct field ContainerCreateRequest.Image of type string")
+    #expect(decode(#"{"HostConfig":{"Memory":"x"}}"#) == "invalid JSON: json: cannot unmarshal string into Go struct field ContainerCreateRequest.HostConfig.Memory of type int64")
     #expect(decode(#"{"Image":"x"} trailing"#) == "unexpected content after JSON")
     #expect(decode("{not")?.hasPrefix("invalid JSON: ") == true)
+}
+
+@Test func `syntax errors of JSON are worded as Go words them`() {
+    func fault(_ text: String) -> String? { if case .invalid(let text) = GoJSONSyntax.check(Array(text.utf8)) { text } else { nil } }
+    #expect(fault("{not json") == "invalid character 'n' looking for beginning of object key string")
+    #expect(fault(#"{"a""#) == "unexpected EOF")
+    #expect(fault(#"{"a":1,}"#) == "invalid character '}' looking for beginning of object key string")
+    #expect(fault(#"{"a":1 "b":2}"#) == "invalid character '\"' after object key:value pair")
+    #expect(fault(#"{"a" 1}"#) == "invalid character '1' after object key")
+    #expect(fault("[1 2]") == "invalid character '2' after array element")
+    #expect(fault(#"{"a":truX}"#) == "invalid character 'X' in literal true (expecting 'e')")
+    #expect(fault(#"{"a":-}"#) == "invalid character '}' in numeric literal")
+    #expect(fault(#"{"a":1.x}"#) == "invalid character 'x' after decimal point in numeric literal")
+    #expect(fault(#"{"a":"\u12G4"}"#) == "invalid character 'G' in \\u hexadecimal character escape")
+    #expect(fault("{\"a\":\"\u{1}\"}") == "invalid character '\\x01' in string literal")
+    #expect(fault(String(repeating: "[", count: 20000)) == "exceeded max depth")
+    #expect(GoJSONSyntax.check(Array(" \n".utf8)) == .empty)
+    #expect(GoJSONSyntax.check(Array(#"{"a":[1,-0.5e+3,null,"\u00e9"]} "#.utf8)) == .valid(hasMore: false))
+    #expect(GoJSONSyntax.check(Array("{} x".utf8)) == .valid(hasMore: true))
+}
+
+@Test func `fields are known in any spelling, keys of maps are kept`() throws {
+    #expect(CanonicalKeys.name("detachKeys") == "DetachKeys")
+    #expect(CanonicalKeys.name("hostconfig") == "HostConfig")
+    let text = #"{"image":"x","labels":{"tty":"a"},"HOSTCONFIG":{"memory":7000000}}"#
+    let request = try JSONBody.decode(ContainerCreateRequest.self, from: ByteBuffer(string: text), fields: CanonicalKeys.name)
+    #expect(request.config.Image == "x" && request.config.Labels == ["tty": "a"] && request.HostConfig?.Memory == 7_000_000)
+}
+
+@Test func `frames are added and taken off whatever the pieces are`() {
+    var adding = OutputFraming(.add), removing = OutputFraming(.remove)
+    let framed = adding.apply(to: ByteBuffer(string: "hello"))
+    #expect(Array(framed.readableBytesView) == [1, 0, 0, 0, 0, 0, 0, 5] + Array("hello".utf8))
+    var text = ""
+    for byte in framed.readableBytesView { text += String(buffer: removing.apply(to: ByteBuffer(bytes: [byte]))) }
+    #expect(text == "hello")
 }
 
 @Test func `a query's flags follow Go's reading`() throws {

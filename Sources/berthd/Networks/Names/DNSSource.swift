@@ -5,7 +5,14 @@ import Synchronization
 
 /// Where one container's answers come from.
 final class DNSSource: Sendable {
+    /// Another container under a name that only the asker has for it.
+    struct Link: Sendable {
+        var name: String
+        var network: (id: String, name: String)
+    }
+
     private struct State {
+        var links: [String: Link]
         var networks: [(id: String, name: String)]
         var upstream: [IPAddress]
         var turn = 0
@@ -18,14 +25,15 @@ final class DNSSource: Sendable {
     private let state: Mutex<State>
 
     /// - Parameter upstream: empty for a container that has only internal networks: nothing of what it asks leaves the host.
-    init(table: NameTable, networks: [(id: String, name: String)], upstream: [IPAddress]) {
+    init(table: NameTable, networks: [(id: String, name: String)], upstream: [IPAddress], links: [String: Link]) {
         self.table = table
-        state = Mutex(State(networks: networks, upstream: upstream))
+        state = Mutex(State(links: links, networks: networks, upstream: upstream))
     }
 
     /// The container joined or left a network.
-    func update(networks: [(id: String, name: String)], upstream: [IPAddress]) {
+    func update(networks: [(id: String, name: String)], upstream: [IPAddress], links: [String: Link]) {
         state.withLock {
+            $0.links = links
             $0.networks = networks
             $0.upstream = upstream
         }
@@ -48,14 +56,14 @@ final class DNSSource: Sendable {
     }
 
     private func localAnswer(_ query: DNSQuery) -> [UInt8]? {
-        let (networks, turn) = state.withLock { state in
+        let (networks, turn, link) = state.withLock { state in
             // Resolvers ask for A and AAAA in pairs: counting both, a pair of containers would never take turns.
             if query.kind == .a { state.turn &+= 1 }
-            return (state.networks, state.turn)
+            return (state.networks, state.turn, state.links[query.name.lowercased()])
         }
         switch query.kind {
         case .a, .aaaa:
-            guard let addresses = table.addresses(of: query.name, in: networks) else { return nil }
+            guard let addresses = link.map({ table.addresses(of: $0.name, in: [$0.network]) }) ?? table.addresses(of: query.name, in: networks) else { return nil }
             // A name that several containers have begins with another one each time.
             let start = addresses.isEmpty ? 0 : turn % addresses.count
             return query.answer(addresses: Array(addresses[start...] + addresses[..<start]))
