@@ -26,6 +26,9 @@ enum SyncMessage: UInt8 {
 struct SyncChannel: ~Copyable {
     private let socket: OwnedFD
 
+    /// For errors. Not the name of the message: to print a case's name Swift looks through all types of the program, half a millisecond in each process.
+    private static let name = "launch protocol"
+
     init(_ socket: consuming OwnedFD) { self.socket = socket }
 
     var rawValue: CInt { socket.rawValue }
@@ -40,14 +43,14 @@ struct SyncChannel: ~Copyable {
     borrowing func send(_ kind: SyncMessage, _ text: String = "", descriptors: [CInt] = []) throws(SystemError) {
         let bytes = [kind.rawValue] + Array(text.utf8)
         // Without descriptors a plain write, which every seccomp profile allows.
-        if descriptors.isEmpty { return try Files.writeAll(bytes, to: socket, name: "\(kind)") }
-        try DescriptorPassing.send(bytes, descriptors: descriptors, over: socket, name: "\(kind)")
+        if descriptors.isEmpty { return try Files.writeAll(bytes, to: socket, name: Self.name) }
+        try DescriptorPassing.send(bytes, descriptors: descriptors, over: socket, name: Self.name)
     }
 
     /// Sends one descriptor over somebody else's end and waits for `go`.
     static func exchange(_ kind: SyncMessage, _ descriptor: CInt, over raw: CInt) throws(RuntimeError) {
         try attempt { () throws(SystemError) in
-            try DescriptorPassing.send([kind.rawValue], descriptors: [descriptor], overRaw: raw, name: "\(kind)")
+            try DescriptorPassing.send([kind.rawValue], descriptors: [descriptor], overRaw: raw, name: name)
             let channel = SyncChannel(OwnedFD(adopting: raw))
             let result = Result { () throws(SystemError) in try channel.expect(.go) }
             _ = (consume channel).release()
@@ -60,12 +63,12 @@ struct SyncChannel: ~Copyable {
     /// The next message, nil when the other side is closed.
     borrowing func receive() throws(SystemError) -> Message? {
         var message: ReceivedMessage
-        do throws(SystemError) { message = try DescriptorPassing.receive(from: socket, room: 8192, name: "launch protocol") } catch {
+        do throws(SystemError) { message = try DescriptorPassing.receive(from: socket, room: 8192, name: Self.name) } catch {
             if error.errno == .connectionReset { return nil }
             throw error
         }
         guard let first = message.bytes.first else { return nil }
-        guard let kind = SyncMessage(rawValue: first) else { throw SystemError(call: "recvmsg", subject: "launch protocol", errno: .invalid) }
+        guard let kind = SyncMessage(rawValue: first) else { throw SystemError(call: "recvmsg", subject: Self.name, errno: .invalid) }
         return Message(kind: kind, text: String(decoding: message.bytes.dropFirst(), as: UTF8.self), descriptors: message.takeDescriptors())
     }
 
