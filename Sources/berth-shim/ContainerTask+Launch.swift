@@ -16,6 +16,7 @@ extension ContainerTask {
                 let rootfs = "\(bundle)/rootfs"
                 if mkdir(rootfs, 0o711) != 0 && errno != EEXIST { throw SystemError(call: "mkdir", subject: rootfs, errno: Errno(rawValue: errno)) }
                 try RootfsMounts.mount(request.rootfs, at: rootfs)
+                if runtime.settings.isBundled { runtime.sealedProgram = SealedRuntime.mount(runtime.settings.binary, bundle: bundle) }
             }
         } catch { return completion(.failure(.unknown("failed to mount rootfs component: \(error)"))) }
 

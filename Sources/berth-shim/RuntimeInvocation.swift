@@ -57,6 +57,8 @@ final class RuntimeInvocation {
     }
 
     let settings: RuntimeSettings
+    /// The runtime's binary on a mount of the shim's own; see `SealedRuntime`.
+    var sealedProgram: String?
     private let bundle: String
     private let reaper: ChildReaper
     private var counter = 0
@@ -76,7 +78,7 @@ final class RuntimeInvocation {
         let log = "\(bundle)/runtime-log-\(counter).json"
         var global = ["--root", settings.root, "--log", log, "--log-format", "json"]
         if settings.systemdCgroup { global.append("--systemd-cgroup") }
-        var request = SpawnRequest(settings.binary, global + arguments)
+        var request = SpawnRequest(sealedProgram ?? settings.binary, global + arguments)
         request.workingDirectory = bundle
         request.descriptors = descriptors
         do {
