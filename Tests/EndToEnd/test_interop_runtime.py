@@ -96,7 +96,7 @@ def docker(peers, runtime):
 def test_dockerd_runs_it(peers, docker):
     assert "ours" in peers.ok(*docker, "info", "--format", "{{.DefaultRuntime}}")
     assert peers.ok(*docker, "run", "--rm", "--network", "none", "busybox", "echo", "hello") == "hello"
-    for program, code in [(("sh", "-c", "exit 5"), 5), (("nowhere",), 127), (("/etc",), 126), (("sh", "-c", "sh -c 'kill -9 $$'"), 137)]:
+    for program, code in [(("sh", "-c", "exit 5"), 5), (("nowhere",), 127), (("/etc",), 126), (("sh", "-c", "sh -c 'kill -9 $$'; exit $?"), 137)]:
         assert peers.run(*docker, "run", "--rm", "--network", "none", "busybox", *program).returncode == code, program
 
 
