@@ -57,7 +57,7 @@ struct Bundle: Sendable {
     /// Root of a user namespace is nobody here: it may pass through to its own root filesystem, and nobody else may.
     private func letMappedRootEnter(_ spec: [UInt8]) throws {
         // Decoding a whole spec costs a millisecond; most have no mapping.
-        guard String(decoding: spec, as: UTF8.self).utf8.contains("\"gidMappings\"".utf8) else { return }
+        guard spec.contains(text: "\"gidMappings\"") else { return }
         struct Mapped: Decodable {
             struct Linux: Decodable { var gidMappings: [Mapping]? }
             struct Mapping: Decodable { var containerID, hostID, size: UInt32 }
@@ -152,5 +152,20 @@ struct Bundle: Sendable {
             try removeTree(child, device: device)
         }
         try syscall("rmdir", on: path) { rmdir(path) }
+    }
+}
+
+extension [UInt8] {
+    /// Whether the bytes of `text` are somewhere in these: the standard library's search of collections takes a millisecond for ten kilobytes.
+    fileprivate func contains(text: StaticString) -> Bool {
+        withUnsafeBytes { bytes in
+            guard var position = bytes.baseAddress, bytes.count >= text.utf8CodeUnitCount else { return false }
+            let end = position + bytes.count - text.utf8CodeUnitCount
+            while position <= end, let found = memchr(position, CInt(text.utf8Start[0]), end - position + 1) {
+                if memcmp(found, text.utf8Start, text.utf8CodeUnitCount) == 0 { return true }
+                position = UnsafeRawPointer(found) + 1
+            }
+            return false
+        }
     }
 }
