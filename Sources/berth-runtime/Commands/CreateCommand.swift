@@ -105,7 +105,7 @@ struct ContainerRequest {
             ociVersion: plan.spec.ociVersion, id: id, bundle: bundle, rootfs: plan.rootfs, annotations: plan.spec.annotations, created: Diagnostics.now(),
             ownerUID: getuid(), creator: try attempt { () throws(SystemError) in try ProcessIdentity(of: getpid()) }, initProcess: nil,
             cgroup: cgroup, resctrl: nil, ownPIDNamespace: plan.namespaces.creates(.pid), ownMountNamespace: plan.namespaces.separates(.mount),
-            namespaces: NamespaceKind.allCases.filter { plan.namespaces.separates($0) }.map(\.rawValue))
+            namespaces: NamespaceKind.allCases.filter { plan.namespaces.separates($0) }.map(\.rawValue), later: ContainerRecord.Later(plan.spec))
     }
 
     /// Tells the callers that asked for it which process it is. A container nobody can be told of is removed again.

@@ -54,7 +54,7 @@ enum DeleteCommand {
     /// Removes a container without a live init: what its cgroup still holds, the cgroup, the directory; then the poststop hooks.
     static func destroy(id: String, root: String, record: ContainerRecord, diagnostics: Diagnostics) throws(RuntimeError) {
         let directory = try ContainerDirectory.open(root: root, id: id)
-        let hooks = (try? directory.spec())?.hooks?.poststop ?? []
+        let hooks = (try? directory.later(record))?.poststop ?? []
         try kill(record)
         let cgroup = record.cgroup
         try withCgroup { () throws(CgroupError) in

@@ -25,7 +25,7 @@ enum RunCommand {
         try request.announce(&built)
         let code: CInt
         do throws(RuntimeError) {
-            try Hooks.runPoststart(request.plan.hooks, built.record, request.global.diagnostics)
+            try Hooks.runPoststart(request.plan.hooks.poststart, built.record, request.global.diagnostics)
             let relay: TerminalRelay? = if let pair { try TerminalRelay(from: pair.takeParent()) } else { nil }
             code = try foreground.wait(for: built.child, terminal: relay, notify: built.notify)
         } catch {
@@ -40,7 +40,7 @@ enum RunCommand {
         var built = try request.build(waitsForStart: false, console: console)
         try request.announce(&built)
         do throws(RuntimeError) {
-            try Hooks.runPoststart(request.plan.hooks, built.record, request.global.diagnostics)
+            try Hooks.runPoststart(request.plan.hooks.poststart, built.record, request.global.diagnostics)
         } catch {
             try? DeleteCommand.destroy(id: request.id, root: request.global.root, record: built.record, diagnostics: request.global.diagnostics)
             throw error

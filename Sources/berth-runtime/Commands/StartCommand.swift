@@ -19,14 +19,12 @@ enum StartCommand {
         guard let identity = record.initProcess, let pidfd = try? Processes.open(identity.pid) else { throw .startStopped }
         let notify = try NotifySocket.open(in: directory.path)
         try release(directory.fifoPath, pidfd)
-        let spec = try directory.spec()
-        if spec.process == nil { global.diagnostics.warn("start \(record.id): the config has no process; the container has ended") }
-        if let hooks = spec.hooks {
-            do throws(RuntimeError) { try Hooks.runPoststart(hooks, record, global.diagnostics) } catch {
-                // The specification has the container stopped, not deleted.
-                try? Processes.signal(SIGKILL, to: pidfd, name: record.id)
-                throw error
-            }
+        let later = try directory.later(record)
+        if !later.hasProcess { global.diagnostics.warn("start \(record.id): the config has no process; the container has ended") }
+        do throws(RuntimeError) { try Hooks.runPoststart(later.poststart, record, global.diagnostics) } catch {
+            // The specification has the container stopped, not deleted.
+            try? Processes.signal(SIGKILL, to: pidfd, name: record.id)
+            throw error
         }
         // Waiting for the program is no reason to keep others from it.
         directory.unlock()

@@ -102,6 +102,12 @@ struct ContainerDirectory: ~Copyable {
     /// The spec the container was created from.
     borrowing func spec() throws(RuntimeError) -> RuntimeSpec { try ConfigLoader.load(configPath) }
 
+    /// What of the spec is needed after the program has started.
+    borrowing func later(_ record: ContainerRecord) throws(RuntimeError) -> ContainerRecord.Later {
+        if let later = record.later { return later }
+        return ContainerRecord.Later(try spec())
+    }
+
     /// What the kernel says. `paused` is asked only when `freezer` can tell.
     borrowing func status(_ record: ContainerRecord, isFrozen: () -> Bool = { false }) -> ContainerStatus {
         guard let process = record.initProcess else { return record.creator.isAlive ? .creating : .stopped }

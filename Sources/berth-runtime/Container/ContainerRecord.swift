@@ -48,6 +48,20 @@ struct ContainerRecord: Codable {
 
     /// The namespaces of the init that `exec` enters.
     var namespaces: [String]
+    /// What `start` and `delete` would otherwise read the whole config for; nil in a file of an older runtime.
+    var later: Later?
+
+    struct Later: Codable {
+        var poststart: [RuntimeSpec.Hook]
+        var poststop: [RuntimeSpec.Hook]
+        var hasProcess: Bool
+
+        init(_ spec: RuntimeSpec) {
+            poststart = spec.hooks?.poststart ?? []
+            poststop = spec.hooks?.poststop ?? []
+            hasProcess = spec.process != nil
+        }
+    }
 }
 
 extension ContainerRecord {

@@ -17,10 +17,11 @@ import OCISpec
 enum Hooks {
     /// The hooks after the program has started. What a failure means depends on the version of the specification that the config follows: up to 1.2 it is a
     /// warning and the next hook runs, from 1.3 on it is an error, and the container is stopped.
-    static func runPoststart(_ hooks: RuntimeSpec.Hooks, _ record: ContainerRecord, _ diagnostics: Diagnostics) throws(RuntimeError) {
+    static func runPoststart(_ hooks: [RuntimeSpec.Hook], _ record: ContainerRecord, _ diagnostics: Diagnostics) throws(RuntimeError) {
+        if hooks.isEmpty { return }
         let state = record.state(ContainerStatus.running)
-        if !isLenient(record.ociVersion) { return try run(hooks.poststart, named: "poststart", state: state) }
-        for hook in hooks.poststart {
+        if !isLenient(record.ociVersion) { return try run(hooks, named: "poststart", state: state) }
+        for hook in hooks {
             do throws(RuntimeError) { try run([hook], named: "poststart", state: state) } catch { diagnostics.warn(error.message) }
         }
     }
