@@ -23,6 +23,7 @@ struct Storage {
         try overlay.removeUnfinishedLayers()
         try overlay.cleanup()
         collector = GarbageCollector(database: database, content: content, overlay: overlay)
+        database.reserve.restore()
         let streams = StreamRegistry()
         let registry = SnapshotterRegistry(overlay)
         let transfers = TransferEngine(

@@ -7,7 +7,7 @@ import Synchronization
 /// Removes content and snapshots that nothing refers to.
 ///
 /// Marks from images, containers' snapshots, leases and whatever carries `containerd.io/gc.root`, follows the labels `containerd.io/gc.ref.content…` and
-/// `containerd.io/gc.ref.snapshot.NAME` and the parents of snapshots, and sweeps the rest, namespace by namespace. Mark and sweep are one write
+/// `containerd.io/gc.ref.snapshot.NAME`, the parents of snapshots and what refers back to something marked (`containerd.io/gc.bref…`), and sweeps the rest, namespace by namespace. Mark and sweep are one write
 /// transaction: whatever a pull or a commit adds comes with its lease in the same transaction, so the collector sees both or neither.
 ///
 /// Spec: containerd, docs/garbage-collection.md.
@@ -39,7 +39,7 @@ final class GarbageCollector: Sendable {
 
     /// Collects now. Directories of snapshots are deleted in the background after it.
     func collect() async throws {
-        let (snapshots, blobs) = try await database.write { [self] db in
+        let (snapshots, blobs) = try await database.writeRemoval { [self] db in
             var snapshots: [Int64] = []
             var blobs: [Digest] = []
             try Self.removeExpiredLeases(db)
@@ -51,6 +51,7 @@ final class GarbageCollector: Sendable {
             return (snapshots, blobs)
         }
         for id in snapshots { overlay.discard(id) }
+        defer { database.reserve.restore() }
         // Files go after the rows' commit, and again inside a transaction: nobody can be adding the same blob.
         guard !blobs.isEmpty else { return }
         try await database.write { [content] db in
@@ -76,6 +77,8 @@ final class GarbageCollector: Sendable {
         var marked: Set<Digest> = []
         var markedSnapshots: Set<String> = []
         var pending: [Node] = []
+        /// What is kept because of another thing, by that thing: "content/sha256:…", "snapshot/NAME", "image/NAME", "container/ID".
+        var backReferences: [String: [Node]] = [:]
         /// Resources of flat leases keep themselves only.
         var flat: [Node] = []
     }
@@ -95,7 +98,9 @@ final class GarbageCollector: Sendable {
             graph.snapshotNames[entry.id] = entry.info.name
         }
         if graph.content.isEmpty, graph.snapshots.isEmpty { return ([], []) }
+        findBackReferences(&graph)
         try findRoots(namespace, &graph, db)
+        try addBackReferences(from: namespace, &graph, db)
         mark(&graph)
         return try sweep(namespace, graph, db)
     }
@@ -144,6 +149,36 @@ final class GarbageCollector: Sendable {
         }
     }
 
+    /// Content and snapshots whose labels say that they live as long as another thing does.
+    private func findBackReferences(_ graph: inout Graph) {
+        for (digest, labels) in graph.content { Self.addBackReferences(labels, of: .content(digest), &graph.backReferences) }
+        for (name, entry) in graph.snapshots { Self.addBackReferences(entry.info.labels, of: .snapshot(name), &graph.backReferences) }
+    }
+
+    private static func addBackReferences(_ labels: [String: String], of node: Node, _ references: inout [String: [Node]]) {
+        for (key, value) in labels where key.hasPrefix("containerd.io/gc.bref.") {
+            let kind = key.dropFirst("containerd.io/gc.bref.".count)
+            for known in ["content", "image", "container"] where kind == known || kind.hasPrefix("\(known).") || kind.hasPrefix("\(known)/") {
+                references["\(known)/\(value)", default: []].append(node)
+            }
+            if kind.hasPrefix("snapshot.") {
+                let name = kind.dropFirst("snapshot.".count).split(separator: "/").first.map(String.init) ?? ""
+                if OverlaySnapshotter.names.contains(name) { references["snapshot/\(value)", default: []].append(node) }
+            }
+        }
+    }
+
+    /// What lives as long as the namespace's images and containers.
+    private func addBackReferences(from namespace: String, _ graph: inout Graph, _ db: Database) throws {
+        guard !graph.backReferences.isEmpty else { return }
+        for name in try String.fetchAll(db, sql: "SELECT name FROM images WHERE namespace = ?", arguments: [namespace]) {
+            graph.pending += graph.backReferences["image/\(name)"] ?? []
+        }
+        for id in try String.fetchAll(db, sql: "SELECT id FROM containers WHERE namespace = ?", arguments: [namespace]) {
+            graph.pending += graph.backReferences["container/\(id)"] ?? []
+        }
+    }
+
     private func follow(_ labels: [String: String], _ graph: inout Graph) {
         for (key, value) in labels {
             if key.hasPrefix("containerd.io/gc.ref.content"), let digest = try? Digest(parsing: value) {
@@ -170,10 +205,12 @@ final class GarbageCollector: Sendable {
             case .content(let digest):
                 guard followed.insert(digest).inserted else { continue }
                 graph.marked.insert(digest)
+                graph.pending += graph.backReferences["content/\(digest)"] ?? []
                 if let labels = graph.content[digest] { follow(labels, &graph) }
             case .snapshot(let name):
                 guard followedSnapshots.insert(name).inserted else { continue }
                 graph.markedSnapshots.insert(name)
+                graph.pending += graph.backReferences["snapshot/\(name)"] ?? []
                 guard let entry = graph.snapshots[name] else { continue }
                 follow(entry.info.labels, &graph)
                 if let parent = entry.parentID.flatMap({ graph.snapshotNames[$0] }) { graph.pending.append(.snapshot(parent)) }

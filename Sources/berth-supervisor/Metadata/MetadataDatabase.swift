@@ -31,10 +31,13 @@ final class MetadataDatabase: Sendable {
     /// For synchronous reads and for storage's writes, which block anyway.
     let pool: DatabasePool
     private let commits: GroupCommit
+    let reserve: DiskReserve
 
     /// Opens the database, creating it or bringing its schema up to date.
     /// - Parameter threads: one thread of it writes.
     init(path: String, threads: NIOThreadPool) throws {
+        reserve = DiskReserve(path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)]) : ".")
+        reserve.releaseIfScarce()
         var configuration = Configuration()
         configuration.label = "metadata"
         // Made as they are needed: the event loop must not wait for a reader that walks the whole database.
@@ -58,6 +61,14 @@ final class MetadataDatabase: Sendable {
     /// Changes the database, durably by the time this returns. Changes that arrive together share one commit; each is undone alone when it throws.
     func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         try await commits.submit(body)
+    }
+
+    /// A change that is on the way to freeing space: on a full disk it is written down at the cost of the reserve.
+    func writeRemoval<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        do { return try await commits.submit(body) } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL {
+            guard reserve.release() else { throw error }
+            return try await commits.submit(body)
+        }
     }
 
     /// Reads from a snapshot, on the calling thread: for queries of some microseconds.

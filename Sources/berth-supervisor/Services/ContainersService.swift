@@ -35,7 +35,7 @@ struct ContainersService: GRPCService {
         }
         handlers.unary(ContainersAPI.delete) { request, context in
             let namespace = try context.requireNamespace()
-            try await database.write { try ContainerRecords.delete(request.id, in: namespace, $0) }
+            try await database.writeRemoval { try ContainerRecords.delete(request.id, in: namespace, $0) }
             events.publish(Events_ContainerDelete.with { $0.id = request.id }, topic: "/containers/delete", namespace: namespace)
             return Google_Protobuf_Empty()
         }

@@ -11,9 +11,10 @@ enum GRPCErrorMapping {
         case let error as SupervisorError: GRPCStatus(error.code, error.message)
         case let error as SystemError: GRPCStatus(code(of: error.errno), "\(error)")
         case let error as DatabaseError:
+            // The same words as for a file that does not fit.
             GRPCStatus(
                 error.resultCode == .SQLITE_FULL || error.resultCode == .SQLITE_IOERR ? .resourceExhausted : .internalError,
-                "metadata database: \(error.message ?? "code \(error.resultCode.rawValue)")")
+                "metadata database: \(error.resultCode == .SQLITE_FULL ? "no space left on device" : error.message ?? "code \(error.resultCode.rawValue)")")
         default: GRPCStatus(.unknown, "\(error)")
         }
     }

@@ -38,7 +38,7 @@ struct ImagesService: GRPCService {
         handlers.unary(ImagesAPI.delete) { request, context in
             let namespace = try context.requireNamespace()
             let target = request.hasTarget ? request.target.digest : ""
-            try await database.write { try ImageRecords.delete(request.name, target: target, in: namespace, $0) }
+            try await database.writeRemoval { try ImageRecords.delete(request.name, target: target, in: namespace, $0) }
             ImageEvents.deleted(request.name, in: namespace, events)
             if request.sync { try await collector.collect() } else { collector.schedule() }
             return Google_Protobuf_Empty()

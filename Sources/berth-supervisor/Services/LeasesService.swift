@@ -18,7 +18,7 @@ struct LeasesService: GRPCService {
         }
         handlers.unary(LeasesAPI.delete) { request, context in
             let namespace = try context.requireNamespace()
-            try await database.write { db in
+            try await database.writeRemoval { db in
                 try db.execute(sql: "DELETE FROM leases WHERE namespace = ? AND id = ?", arguments: [namespace, request.id])
                 guard db.changesCount > 0 else { throw Self.missing(request.id) }
             }

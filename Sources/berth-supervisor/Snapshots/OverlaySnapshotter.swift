@@ -188,7 +188,7 @@ final class OverlaySnapshotter: Snapshotter {
     // MARK: Removing
 
     func remove(_ key: String, in namespace: String) async throws {
-        let id = try await database.write { [self] db in
+        let id = try await database.writeRemoval { [self] db in
             let entry = try table.get(key, in: namespace, db)
             try table.delete(entry, db)
             return entry.id

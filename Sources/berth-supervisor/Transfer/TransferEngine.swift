@@ -80,7 +80,7 @@ final class TransferEngine: Sendable {
         do { result = .success(try await body(id)) } catch { result = .failure(error) }
         // Not part of the cancelled work: the lease has to go in any case.
         _ = await Task { [database] in
-            try? await database.write { db in
+            try? await database.writeRemoval { db in
                 // Held by the collector's own grace until it runs.
                 try db.execute(sql: "DELETE FROM lease_resources WHERE namespace = ? AND lease = ?", arguments: [namespace, id])
                 try db.execute(sql: "DELETE FROM leases WHERE namespace = ? AND id = ?", arguments: [namespace, id])

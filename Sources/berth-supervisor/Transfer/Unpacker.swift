@@ -107,6 +107,8 @@ final class Unpacker: Sendable {
                 unfinished, as: chainID.description, parent: parentID?.description ?? "", hasRoot: applied.hasRoot,
                 labels: ["containerd.io/snapshot.ref": chainID.description], in: namespace, lease: lease)
         } catch {
+            // The files first: on a full disk the row can be removed only then.
+            try? overlay.emptyLayer(unfinished)
             try? await overlay.abandonLayer(unfinished, in: namespace)
             throw error
         }

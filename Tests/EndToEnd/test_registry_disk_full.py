@@ -1,0 +1,140 @@
+"""A disk that fills up at every step of an image's life: a clear error, what was there stays, and everything works again when there is room."""
+import gzip
+import os
+import subprocess
+
+import pytest
+
+from conftest import busybox_image
+from engine import Engine, wait_for
+from fakeregistry import FakeRegistry
+from registry import digest, layer
+
+SIZE = 96 << 20
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """These tests have an engine of their own."""
+
+
+@pytest.fixture(scope="module")
+def registry():
+    r = FakeRegistry()
+    r.image("kept", "latest", [busybox_image()], config={"Cmd": ["sh"], "Env": ["PATH=/bin"]})
+    yield r
+    r.stop()
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory):
+    """A small file system of its own for the engine's data."""
+    folder = tmp_path_factory.mktemp("disk")
+    file, target = folder / "image", folder / "fs"
+    with open(file, "wb") as f:
+        f.truncate(SIZE)
+    target.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-N", "4096", file], check=True)
+    subprocess.run(["mount", "-o", "loop", file, target], check=True)
+    yield target
+    subprocess.run(["umount", target], check=True)
+
+
+@pytest.fixture(scope="module")
+def small(disk, registry, tmp_path_factory):
+    engine = Engine(tmp_path_factory.mktemp("e"), "--bridge", "none")
+    (engine.folder / "data").symlink_to(disk / "data")
+    (disk / "data").mkdir()
+    engine.start()
+    engine.clients()["docker"].ok("pull", f"{registry.name}/kept")
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def docker(small):
+    return small.clients()["docker"]
+
+
+@pytest.fixture
+def filler(disk):
+    """Fills the disk up to so many bytes; empties it again at the end."""
+    path = disk / "filler"
+
+    def fill(left=0):
+        state = os.statvfs(disk)
+        size = max(0, state.f_bavail * state.f_frsize - left)
+        r = subprocess.run(["fallocate", "-l", str(size), path], capture_output=True)
+        if left == 0:  # the last blocks too
+            with open(disk / "filler2", "wb", buffering=0) as f:
+                try:
+                    while True:
+                        f.write(bytes(4096))
+                except OSError:
+                    pass
+        return r.returncode
+
+    yield fill
+    for name in ("filler", "filler2"):
+        (disk / name).unlink(missing_ok=True)
+
+
+def used(disk):
+    state = os.statvfs(disk)
+    return (state.f_blocks - state.f_bfree) * state.f_frsize
+
+
+def still_works(docker, registry):
+    assert docker.ok("run", "--rm", "--network", "none", f"{registry.name}/kept", "echo", "works") == "works"
+
+
+@pytest.mark.parametrize("kind", ["blob", "layer", "inodes"])
+def test_a_pull_that_does_not_fit_fails_clearly_and_gives_the_space_back(docker, registry, disk, kind):
+    content = {"blob": {"big": os.urandom(150 << 20)}, "layer": {f"zeros{i}": bytes(9 << 20) for i in range(20)}, "inodes": {f"f{i}": b"" for i in range(9000)}}[kind]
+    if kind == "layer":
+        content = {name: data + os.urandom(1) for name, data in content.items()}
+    registry.image(kind, "latest", [layer(content)])
+    before = used(disk)
+    error = docker.fails("pull", f"{registry.name}/{kind}", timeout=120)
+    assert "no space left on device" in error.lower(), error
+    wait_for(f"the space back: {before} before, {used(disk)} now", lambda: used(disk) <= before + (1 << 20), 10)
+    still_works(docker, registry)
+
+
+def test_a_full_disk_refuses_changes_and_keeps_what_is_there(docker, registry, filler, small):
+    filler()
+    for command in (("tag", f"{registry.name}/kept", "other:name"), ("create", "--name", "full", "--network", "none", f"{registry.name}/kept"), ("volume", "create", "full")):
+        r = docker.run(*command)
+        assert r.returncode == 0 or "no space left" in r.stderr.lower() or "disk is full" in r.stderr.lower(), r.stderr
+    assert f"{registry.name}/kept" in docker.ok("images", "--format", "{{.Repository}}")
+    small.kill("supervisor")
+    wait_for("the supervisor again on a full disk", lambda: docker.run("images").returncode == 0, 20)
+    assert f"{registry.name}/kept" in docker.ok("images", "--format", "{{.Repository}}")
+
+
+def test_everything_works_again_when_there_is_room(docker, registry):
+    still_works(docker, registry)
+    docker.run("rm", "-f", "full")
+    docker.run("rmi", "other:name")
+    docker.run("volume", "rm", "full")
+    docker.ok("tag", f"{registry.name}/kept", "after:full")
+    docker.ok("rmi", "after:full")
+
+
+def test_an_archive_that_does_not_fit_is_refused(docker, registry, disk, tmp_path):
+    import io
+    import json
+    import tarfile
+    archive = layer({"big": os.urandom(120 << 20)})
+    out = io.BytesIO()
+    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [digest(archive)]}}).encode()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in (("l.tar", archive), ("c.json", config), ("manifest.json", json.dumps([{"Config": "c.json", "RepoTags": ["big:1"], "Layers": ["l.tar"]}]).encode())):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    before = used(disk)
+    (tmp_path / "big.tar").write_bytes(out.getvalue())
+    assert "no space left" in docker.fails("load", "-i", tmp_path / "big.tar", timeout=120).lower()
+    wait_for("the space back", lambda: used(disk) <= before + (1 << 20), 10)
+    still_works(docker, registry)
