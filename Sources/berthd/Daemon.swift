@@ -19,6 +19,7 @@ struct Daemon: Sendable {
     }
 
     func run() async throws {
+        for notice in config.notices { Log.warning(notice) }
         try prepareDirectories()
         let lock = try DaemonLock(directory: config.dataRoot + "/daemon")
         defer { _ = lock }

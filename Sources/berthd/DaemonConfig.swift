@@ -39,7 +39,6 @@ struct DaemonConfig: Sendable, Equatable {
     /// Name of a bridge that exists already, or `none`; empty: berth0.
     var bridge = ""
     var fixedCIDR = ""
-    var defaultGateway = ""
     var defaultAddressPools: [AddressPool] = []
     var dns: [String] = []
     var dnsOptions: [String] = []
@@ -49,9 +48,6 @@ struct DaemonConfig: Sendable, Equatable {
     var icc = true
     var ipForward = true
     var ipMasquerade = true
-    /// Whether packet filter rules are made. The flag has iptables' name, the rules are nft's.
-    var iptables = true
-    var ip6tables = true
     var ipv6 = false
     var mtu = 1500
     var hostGatewayIP = ""
@@ -73,14 +69,15 @@ struct DaemonConfig: Sendable, Equatable {
     var initPath = ""
     var noNewPrivileges = false
     var seccompProfile = ""
-    /// Seconds that containers get to stop.
-    var shutdownTimeout = 15
 
     var tls = false
     var tlsVerify = false
     var tlsCACert = ""
     var tlsCert = ""
     var tlsKey = ""
+
+    /// What the user is told at the start: flags that are taken and have no effect.
+    var notices: [String] = []
 
     var group = "docker"
     var labels: [String] = []

@@ -27,7 +27,10 @@ extension DaemonFlags {
         Flag("live-restore", takesValue: false, "Always on: containers run while the daemon does not") { _, value in
             if try !boolean(value) { throw DaemonError.invalid("containers always outlive the daemon") }
         },
-        Flag("shutdown-timeout", "Seconds that containers get to stop") { $0.shutdownTimeout = try number($1) },
+        Flag("shutdown-timeout", "Without effect: containers outlive the daemon") { config, value in
+            _ = try number(value)
+            config.notices.append("--shutdown-timeout has no effect: containers outlive the daemon")
+        },
     ]
 
     private static let storage: [Flag] = [
@@ -62,7 +65,9 @@ extension DaemonFlags {
         Flag("bip", "Address of the default bridge, CIDR") { $0.bip = $1 },
         Flag("bridge", short: "b", "Bridge to attach containers to; none for no network") { $0.bridge = $1 },
         Flag("fixed-cidr", "Subnet of the default bridge's addresses") { $0.fixedCIDR = $1 },
-        Flag("default-gateway", "Gateway of the default bridge") { $0.defaultGateway = $1 },
+        Flag("default-gateway", "Refused: the bridge itself is the way out") { _, value in
+            guard value.isEmpty else { throw DaemonError.unimplemented("a default gateway other than the bridge itself") }
+        },
         Flag("default-address-pool", repeats: true, key: "default-address-pools", "base=CIDR,size=BITS") { config, text in
             var base = "", size = 0
             for part in text.split(separator: ",").map(String.init) {
@@ -83,10 +88,16 @@ extension DaemonFlags {
         Flag("icc", takesValue: false, "Traffic between containers of the default bridge") { $0.icc = try boolean($1) },
         Flag("ip-forward", takesValue: false, "Enable forwarding") { $0.ipForward = try boolean($1) },
         Flag("ip-masq", takesValue: false, "Masquerade") { $0.ipMasquerade = try boolean($1) },
-        Flag("iptables", takesValue: false, "Make packet filter rules") { $0.iptables = try boolean($1) },
-        Flag("ip6tables", takesValue: false, "Make packet filter rules for IPv6") { $0.ip6tables = try boolean($1) },
+        Flag("iptables", takesValue: false, "Always on: published ports and isolation are packet filter rules") { _, value in
+            if try !boolean(value) { throw DaemonError.unimplemented("networks without packet filter rules") }
+        },
+        Flag("ip6tables", takesValue: false, "Always on, as --iptables") { _, value in
+            if try !boolean(value) { throw DaemonError.unimplemented("networks without packet filter rules for IPv6") }
+        },
         Flag("ipv6", takesValue: false, "IPv6 on the default bridge") { $0.ipv6 = try boolean($1) },
-        Flag("userland-proxy", takesValue: false, "Accepted: there is no proxy process") { _, value in _ = try boolean(value) },
+        Flag("userland-proxy", takesValue: false, "Without effect: there is no proxy process") { config, value in
+            if try boolean(value) { config.notices.append("--userland-proxy has no effect: there is no proxy process, published ports are packet filter rules") }
+        },
         Flag("mtu", "MTU of the default bridge") { $0.mtu = try number($1) },
         Flag("host-gateway-ip", repeats: true, key: "host-gateway-ips", "Address that host-gateway stands for") { $0.hostGatewayIP = $1 },
     ]

@@ -51,6 +51,7 @@ enum ImageRoutes {
         }
         router.add(.DELETE, "/images/{name...}") { request in
             if !request.query.all("platforms").isEmpty { throw DaemonError.unimplemented("removing one platform of an image") }
+            // `noprune` keeps parents that have no name of their own. Images of this store have none: a manifest names its layers and no parent.
             return try .json(try await service.delete(request.parameter("name"), force: request.query.flag("force")))
         }
         router.add(.GET, "/distribution/{name...}/json") { _ in throw DaemonError.unimplemented("looking at an image in a registry without pulling it") }

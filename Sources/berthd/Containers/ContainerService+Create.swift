@@ -99,7 +99,8 @@ extension ContainerService {
             case "rw", "z", "Z": readOnly = nil
             default: throw DaemonError.invalid("invalid mode: \(parts[1])")
             }
-            return (try store.find(parts.first ?? "").record.mounts, readOnly)
+            // Not 404: clients take that for a missing image and pull.
+            do { return (try store.find(parts.first ?? "").record.mounts, readOnly) } catch { throw DaemonError.invalid("\(error)") }
         }
     }
 

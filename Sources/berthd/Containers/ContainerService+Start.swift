@@ -133,7 +133,7 @@ extension ContainerService {
             linkEnvironment: try linkEnvironment(of: record),
             cgroupParent: environment.config.cgroupParent,
             seccomp: try SeccompChoice.profile(security.seccomp, daemonProfile: environment.config.seccompProfile, host: host),
-            noNewPrivileges: security.noNewPrivileges ?? environment.config.noNewPrivileges,
+            noNewPrivileges: security.noNewPrivileges ?? environment.config.noNewPrivileges, appArmorProfile: security.appArmorProfile,
             defaultUlimits: environment.config.defaultUlimits.map { Ulimit(Name: $0.key, Hard: $0.value.hard, Soft: $0.value.soft) }, unifiedCgroups: HostFacts.hasUnifiedCgroups)
     }
 

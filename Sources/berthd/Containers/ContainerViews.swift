@@ -28,7 +28,7 @@ struct ContainerViews: Sendable {
         view.Platform = "linux"
         view.MountLabel = ""
         view.ProcessLabel = ""
-        view.AppArmorProfile = ""
+        view.AppArmorProfile = (try? SecurityOptions(record.hostConfig.SecurityOpt ?? []))?.appArmorProfile ?? ""
         let execs = container.execIDs
         view.ExecIDs = execs.isEmpty ? nil : execs
         view.HostConfig = record.hostConfig.complete

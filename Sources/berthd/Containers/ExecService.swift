@@ -252,7 +252,9 @@ enum ExecSpec {
         if isTerminal, let size = consoleSize, size.count == 2, size[0] > 0 { process.consoleSize = .init(height: UInt16(clamping: size[0]), width: UInt16(clamping: size[1])) }
         let defaults = config.defaultUlimits.map { Ulimit(Name: $0.key, Hard: $0.value.hard, Soft: $0.value.soft) }
         process.rlimits = try SpecBuilder.rlimits(defaults, record.hostConfig.Ulimits ?? [])
-        process.noNewPrivileges = try SecurityOptions(record.hostConfig.SecurityOpt ?? []).noNewPrivileges ?? config.noNewPrivileges
+        let security = try SecurityOptions(record.hostConfig.SecurityOpt ?? [])
+        process.noNewPrivileges = security.noNewPrivileges ?? config.noNewPrivileges
+        process.apparmorProfile = host.Privileged ?? false ? nil : security.appArmorProfile
         process.oomScoreAdj = record.hostConfig.OomScoreAdj ?? 0
         return process
     }

@@ -22,18 +22,3 @@ enum NameGenerator {
         return attempt > 0 ? name + String(Int.random(in: 0...9)) : name
     }
 }
-
-enum Identifier {
-    /// 64 hex characters of which no prefix of 12 is a number alone: such an ID could be mistaken for one.
-    static func random() -> String {
-        while true {
-            var generator = SystemRandomNumberGenerator()
-            let words = (0..<4).map { _ in generator.next() as UInt64 }
-            let text = words.map { word in
-                let hex = String(word, radix: 16)
-                return String(repeating: "0", count: 16 - hex.count) + hex
-            }.joined()
-            if text.prefix(12).contains(where: { !$0.isNumber }) { return text }
-        }
-    }
-}

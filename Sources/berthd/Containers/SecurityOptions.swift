@@ -13,6 +13,8 @@ struct SecurityOptions: Sendable {
     }
 
     var seccomp = Seccomp.engineDefault
+    /// A profile that is loaded on the host; nil: none. Berth loads no default one.
+    var appArmorProfile: String?
     var noNewPrivileges: Bool?
     var writableCgroups = false
 
@@ -42,6 +44,7 @@ struct SecurityOptions: Sendable {
                 noNewPrivileges = value == "true"
             case "apparmor":
                 guard value == "unconfined" || value.isEmpty || Self.hasAppArmor else { throw .invalid("AppArmor is not enabled on this host: \"\(option)\"") }
+                appArmorProfile = value == "unconfined" || value.isEmpty ? nil : value
             case "label":
                 guard value == "disable" else { throw .unimplemented("SELinux (--security-opt \(option))") }
             case "writable-cgroups":

@@ -24,6 +24,7 @@ struct SpecBuilder: Sendable {
         var cgroupParent: String
         var seccomp: RuntimeSpec.Linux.Seccomp?
         var noNewPrivileges: Bool
+        var appArmorProfile: String?
         var defaultUlimits: [Ulimit]
         var unifiedCgroups: Bool
     }
@@ -65,6 +66,7 @@ struct SpecBuilder: Sendable {
         }
         process.rlimits = try Self.rlimits(context.defaultUlimits, host.Ulimits ?? [])
         process.noNewPrivileges = context.noNewPrivileges
+        process.apparmorProfile = isPrivileged ? nil : context.appArmorProfile
         process.oomScoreAdj = host.OomScoreAdj ?? 0
         return process
     }

@@ -26,7 +26,7 @@ extension ImageService {
         let platform = try request.platform.flatMap { $0.isEmpty ? nil : $0 }.map { try ImagePlatform.parse($0) } ?? ImagePlatform.host
         let target = try await client.withLease { lease in
             let layer = try await storeLayer(next, lease: lease)
-            let key = "extract-\(HexID.random(digits: 16)) \(layer.digest)"
+            let key = "extract-\(Identifier.random(digits: 16)) \(layer.digest)"
             let mounts = try await client.prepare(key: key, parent: "", lease: lease)
             let diffID: OCISpec.Digest
             do {
@@ -52,7 +52,7 @@ extension ImageService {
 
     /// Writes the archive into the content store as it comes, compressed or not.
     private func storeLayer(_ next: @Sendable () async throws -> Data?, lease: String) async throws -> OCISpec.Descriptor {
-        let writer = try await ContentWriter.open(client, ref: "berth-import-\(HexID.random(digits: 16))", lease: lease)
+        let writer = try await ContentWriter.open(client, ref: "berth-import-\(Identifier.random(digits: 16))", lease: lease)
         var hash = SHA256()
         var size: Int64 = 0
         var head = Data()
@@ -131,7 +131,7 @@ extension ImageService {
     }
 
     private func changes(of record: ContainerRecord, lease: String) async throws -> ImageAssembler.Layer {
-        let view = "commit-\(HexID.random(digits: 16))"
+        let view = "commit-\(Identifier.random(digits: 16))"
         let parent = try await client.view(key: view, parent: record.image.chainID, lease: lease)
         do {
             let layer = try await client.diff(left: parent, right: try await client.snapshotMounts(record.id), ref: view, lease: lease)
@@ -148,7 +148,7 @@ extension ImageService {
 
     private func unpackCommitted(base: String, _ layer: ImageAssembler.Layer, _ below: [OCISpec.Digest], lease: String) async throws {
         guard let chainID = ChainID.all(below + [layer.diffID]).last, try await !client.isUnpacked(chainID) else { return }
-        let key = "extract-\(HexID.random(digits: 16)) \(chainID)"
+        let key = "extract-\(Identifier.random(digits: 16)) \(chainID)"
         let mounts = try await client.prepare(key: key, parent: base, lease: lease)
         do {
             _ = try await client.apply(layer.descriptor, onto: mounts, lease: lease)

@@ -175,7 +175,7 @@ struct Unpacker: Sendable {
             var parent = ""
             for (index, chainID) in variant.chainIDs.enumerated() {
                 if try await !client.isUnpacked(chainID) {
-                    let key = "extract-\(HexID.random(digits: 16)) \(chainID)"
+                    let key = "extract-\(Identifier.random(digits: 16)) \(chainID)"
                     let mounts = try await client.prepare(key: key, parent: parent, lease: lease)
                     do {
                         let applied = try await client.apply(manifest.layers[index], onto: mounts, lease: lease)

@@ -215,7 +215,7 @@ struct ImageStoreClient: Sendable {
     /// Runs `body` under a lease: what it makes stays until then, and is kept afterwards only when an image refers to it. The lease ends by itself after a day, should we die.
     func withLease<Value>(_ body: (String) async throws -> Value) async throws -> Value {
         let request = Leases_CreateRequest.with {
-            $0.id = "berth-\(HexID.random(digits: 24))"
+            $0.id = "berth-\(Identifier.random(digits: 24))"
             $0.labels = ["containerd.io/gc.expire": WallClock(seconds: WallClock.now().seconds + 86400, nanoseconds: 0).rfc3339]
         }
         let lease = try await call(LeasesAPI.create, request).lease.id

@@ -32,7 +32,7 @@ struct TransferClient: Sendable {
 
     /// Opens a stream that a transfer can name.
     func openStream(_ purpose: String) async throws -> (id: String, stream: AnyStream) {
-        let id = "berth-\(purpose)-\(HexID.random(digits: 24))"
+        let id = "berth-\(purpose)-\(Identifier.random(digits: 24))"
         do {
             let stream = try await grpc.bidirectional(StreamingAPI.stream, namespace: namespace)
             let bytes: Data = try Streaming_StreamInit.with { $0.id = id }.serializedBytes()

@@ -25,6 +25,7 @@ extension NetworkConfiguration {
         }
         guard (0...65535).contains(config.mtu) else { throw DaemonError.invalid("invalid --mtu: \(config.mtu)") }
         mtu = UInt32(config.mtu == 0 ? 1500 : config.mtu)
+        enableIPv6 = config.ipv6
         interContainer = config.icc
         masquerade = config.ipMasquerade
         enableForwarding = config.ipForward

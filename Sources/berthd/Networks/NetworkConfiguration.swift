@@ -10,6 +10,8 @@ struct NetworkConfiguration: Sendable {
     var fixedCIDR: IPNetwork?
     /// `--default-address-pool`; empty means the built-in ones.
     var addressPools: [AddressPool] = []
+    /// `--ipv6`: the default bridge has addresses of IPv6 too, from the pools of that family.
+    var enableIPv6 = false
     /// `--mtu`.
     var mtu: UInt32 = 1500
     /// `--icc`.

@@ -18,7 +18,7 @@ enum NetworkRequestReader {
         try check(options)
         let pools = try readPools(request.IPAM?.Config ?? [], enableIPv4: enableIPv4, enableIPv6: enableIPv6)
         return NetworkRecord(
-            id: HexID.random(), name: name, driver: .bridge, created: .now(), enableIPv4: enableIPv4, enableIPv6: enableIPv6, ipamOptions: request.IPAM?.Options, pools: pools,
+            id: Identifier.random(), name: name, driver: .bridge, created: .now(), enableIPv4: enableIPv4, enableIPv6: enableIPv6, ipamOptions: request.IPAM?.Options, pools: pools,
             hasChosenSubnet: !pools.isEmpty, isInternal: request.Internal ?? false, isAttachable: request.Attachable ?? false, options: options, labels: request.Labels ?? [:])
     }
 

@@ -32,7 +32,7 @@ extension NetworkService: NetworkAttaching {
         if active[container.id] != nil { await release(container.id) }
         let mode = Self.normalized(container.networkMode)
         if mode.hasPrefix("container:") { return NetworkAttachment() }
-        var attachment = NetworkAttachment(sandboxID: HexID.random())
+        var attachment = NetworkAttachment(sandboxID: Identifier.random())
         if mode == "host" || mode == "none" { return try withoutBridge(container, mode: mode, attachment) }
         var state = ActiveContainer(id: container.id, name: container.name)
         do {
@@ -62,7 +62,7 @@ extension NetworkService: NetworkAttaching {
         let record = try find(mode)
         var settings = container.endpoints[record.name] ?? EndpointSettings()
         settings.NetworkID = record.id
-        settings.EndpointID = HexID.random()
+        settings.EndpointID = Identifier.random()
         attachment.endpoints[record.name] = settings.filled
         let extra = try HostsFile.extraHosts(container.extraHosts, hostGateway: hostGateway)
         let wanted = hostResolvConf(for: container)

@@ -27,7 +27,7 @@ extension NetworkService {
         let four = addresses.first { $0.family == .v4 }, six = addresses.first { $0.family == .v6 }
         if !restored {
             settings.NetworkID = record.id
-            settings.EndpointID = HexID.random()
+            settings.EndpointID = Identifier.random()
             settings.IPAddress = four?.address.description ?? ""
             settings.IPPrefixLen = four?.prefixLength ?? 0
             settings.GlobalIPv6Address = six?.address.description ?? ""

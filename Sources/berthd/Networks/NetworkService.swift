@@ -100,7 +100,12 @@ actor NetworkService {
         } else {
             var record = old ?? NetworkRecord(predefined: "bridge", driver: .bridge)
             record.options = defaultBridgeOptions
-            record.pools = try await defaultBridgePools(previous: old)
+            record.enableIPv6 = configuration.enableIPv6
+            record.pools = try await defaultBridgePools(previous: old).filter { IPNetwork($0.subnet)?.family == .v4 }
+            if configuration.enableIPv6 {
+                let six = old?.pools.first { IPNetwork($0.subnet)?.family == .v6 }
+                if let six { record.pools.append(six) } else { record.pools.append(pool(for: try await freeSubnet(family: .v6))) }
+            }
             if record != old { fresh.append(record) }
         }
         if !fresh.isEmpty { try await store.insert(fresh) }
@@ -192,7 +197,7 @@ actor NetworkService {
 extension NetworkRecord {
     init(predefined name: String, driver: Driver) {
         self.init(
-            id: HexID.random(), name: name, driver: driver, created: .now(), enableIPv4: true, enableIPv6: false, ipamOptions: nil, pools: [], hasChosenSubnet: false,
+            id: Identifier.random(), name: name, driver: driver, created: .now(), enableIPv4: true, enableIPv6: false, ipamOptions: nil, pools: [], hasChosenSubnet: false,
             isInternal: false, isAttachable: false, options: [:], labels: [:])
     }
 

@@ -29,7 +29,7 @@ struct LocalVolumeDriver: Sendable {
     func remove(_ name: String) throws(SystemError) {
         try unmount(name)
         let directory = try DirectoryFD(path: root)
-        let doomed = CName(Self.removingPrefix + HexID.random(digits: 16))
+        let doomed = CName(Self.removingPrefix + Identifier.random(digits: 16))
         do throws(SystemError) {
             try directory.rename(CName(name), to: doomed, in: directory)
         } catch where error.errno == .noSuchFile {

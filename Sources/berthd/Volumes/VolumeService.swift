@@ -53,7 +53,7 @@ actor VolumeService: VolumeProviding {
     }
 
     private func findOrMake(name: String?, driver driverName: String?, options: [String: String], labels: [String: String]?, user: VolumeUser?) async throws -> VolumeRecord {
-        let name = name.flatMap { $0.isEmpty ? nil : $0 } ?? HexID.random()
+        let name = name.flatMap { $0.isEmpty ? nil : $0 } ?? Identifier.random()
         let wantedDriver = driverName.flatMap { $0.isEmpty ? nil : $0 } ?? "local"
         guard wantedDriver == "local" || wantedDriver == "default" else {
             throw DaemonError.notFound("create \(name): error looking up volume plugin \(wantedDriver): plugin \"\(wantedDriver)\" not found")

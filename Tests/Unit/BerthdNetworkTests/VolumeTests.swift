@@ -20,7 +20,7 @@ import Testing
     }
 
     @Test func `A tree is copied with links and modes and removed without following links`() throws {
-        let root = "/tmp/berth-test-\(HexID.random(digits: 12))"
+        let root = "/tmp/berth-test-\(Identifier.random(digits: 12))"
         try Files.makeDirectories(root + "/a/sub", mode: 0o755)
         try Files.makeDirectories(root + "/b", mode: 0o755)
         defer { try? Files.remove(root) }

@@ -63,12 +63,12 @@ private func text(of line: String) -> (String, Bool, String)? {
         guard case .serve(let config) = try DaemonFlags.parse(arguments + ["--config-file", "/x"], readFile: { _ in file }) else { return nil }
         return config
     }
-    let config = try parse(["-H", "unix:///a", "-Htcp://127.0.0.1:1", "--bip=10.0.0.1/24", "-D", "--iptables=false", "--log-opt", "max-size=1m"])
+    let config = try parse(["-H", "unix:///a", "-Htcp://127.0.0.1:1", "--bip=10.0.0.1/24", "-D", "--shutdown-timeout=5", "--log-opt", "max-size=1m"])
     #expect(config?.hosts == ["unix:///a", "tcp://127.0.0.1:1"])
-    #expect(config?.debug == true && config?.iptables == false && config?.logOptions == ["max-size": "1m"])
+    #expect(config?.debug == true && config?.notices.count == 1 && config?.logOptions == ["max-size": "1m"])
     let file = try parse([], file: #"{"hosts":["unix:///b"],"default-address-pools":[{"base":"10.0.0.0/8","size":24}],"runtimes":{"crun":{"path":"/bin/crun"}},"debug":true}"#)
     #expect(file?.hosts == ["unix:///b"] && file?.defaultAddressPools.first?.size == 24 && file?.runtimes["crun"]?.path == "/bin/crun" && file?.debug == true)
-    for (arguments, content) in [(["--nosuch"], "{}"), (["-D"], #"{"debug":true}"#), ([], #"{"nosuch":1}"#), ([], "{"), (["--mtu", "x"], "{}"), (["--live-restore=false"], "{}")] {
+    for (arguments, content) in [(["--nosuch"], "{}"), (["-D"], #"{"debug":true}"#), ([], #"{"nosuch":1}"#), ([], "{"), (["--mtu", "x"], "{}"), (["--live-restore=false"], "{}"), (["--iptables=false"], "{}"), (["--default-gateway", "10.0.0.1"], "{}")] {
         #expect(throws: DaemonError.self) { _ = try parse(arguments, file: content) }
     }
 }

@@ -1,5 +1,5 @@
 /// Identifiers as Docker makes them: 64 hexadecimal digits from the system's random source.
-enum HexID {
+enum Identifier {
     static func random(digits: Int = 64) -> String {
         var generator = SystemRandomNumberGenerator()
         while true {
