@@ -13,6 +13,7 @@ struct Main {
             switch try SupervisorConfig.parse(Array(CommandLine.arguments.dropFirst()), readFile: { try Files.readText($0) }) {
             case .help: put(SupervisorConfig.usage, STDOUT_FILENO)
             case .version: put("berth-supervisor \(Defaults.version)\n", STDOUT_FILENO)
+            case .check(let config, let repairs, let quick): exit(try check(config, repairs: repairs, quick: quick))
             case .serve(let config):
                 Log.configure(level: config.logLevel, format: config.logFormat)
                 try await Supervisor(config: config).run { await signals.first() }
@@ -25,6 +26,19 @@ struct Main {
             exit(1)
         }
         exit(0)
+    }
+
+    /// `fsck`: one line for each difference, on stdout.
+    private static func check(_ config: SupervisorConfig, repairs: Bool, quick: Bool) throws -> CInt {
+        let lock = try DirectoryLock(config.root)
+        defer { lock.release() }
+        let check = StorageCheck(root: config.root, repairs: repairs, readsBlobs: !quick) { finding in
+            let remedy = finding.remedy.map { repairs ? "done: \($0)" : "would \($0)" } ?? "not repairable here"
+            put("\(finding.what): \(remedy)\n", STDOUT_FILENO)
+        }
+        let status = try check.run()
+        if status == 0 { put("\(config.root): clean\n", STDOUT_FILENO) }
+        return status
     }
 
     private static func put(_ text: String, _ descriptor: CInt) { _ = text.withCString { write(descriptor, $0, strlen($0)) } }

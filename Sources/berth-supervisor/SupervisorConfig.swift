@@ -19,6 +19,7 @@ struct SupervisorConfig: Sendable, Equatable {
 
     static let usage = """
         usage: berth-supervisor [flags]
+               berth-supervisor fsck [--repair] [--quick] [flags]     check the database against the disk; --quick does not read blobs
 
           --address, -a PATH   socket of the API (default \(Defaults.supervisorSocket))
           --root PATH          data that stays (default \(Defaults.dataRoot)/supervisor)
@@ -40,6 +41,7 @@ struct SupervisorConfig: Sendable, Equatable {
 
     enum Invocation: Equatable {
         case serve(SupervisorConfig)
+        case check(SupervisorConfig, repairs: Bool, quick: Bool)
         case version, help
     }
 
@@ -51,6 +53,11 @@ struct SupervisorConfig: Sendable, Equatable {
         var overrides: [(flag: String, value: String)] = []
         var file: String?
         var rest = arguments[...]
+        var (checks, repairs, quick) = (false, false, false)
+        if rest.first == "fsck" {
+            checks = true
+            rest = rest.dropFirst()
+        }
         while let argument = rest.popFirst() {
             guard argument.hasPrefix("-") else { throw SupervisorError(.invalidArgument, "unexpected argument \"\(argument)\"") }
             let body = argument.drop { $0 == "-" }
@@ -58,6 +65,10 @@ struct SupervisorConfig: Sendable, Equatable {
             let name = String(parts[0])
             if ["help", "h"].contains(name) { return .help }
             if ["version", "v"].contains(name) { return .version }
+            if checks, parts.count == 1, name == "repair" || name == "quick" {
+                if name == "repair" { repairs = true } else { quick = true }
+                continue
+            }
             guard let long = flags[name] else { throw SupervisorError(.invalidArgument, "unknown flag \(argument)") }
             guard let value = parts.count == 2 ? String(parts[1]) : rest.popFirst() else {
                 throw SupervisorError(.invalidArgument, "flag \(argument) needs a value")
@@ -70,7 +81,7 @@ struct SupervisorConfig: Sendable, Equatable {
             }
         }
         for (flag, value) in overrides { try config.set(flag, value, what: "--\(flag)") }
-        return .serve(config)
+        return checks ? .check(config, repairs: repairs, quick: quick) : .serve(config)
     }
 
     private static let flags = [

@@ -52,7 +52,7 @@ struct IntrospectionService: GRPCService {
         }
         add("io.containerd.content.v1", "content", exports: ["root": "\(root)/content"])
         add("io.containerd.metadata.v1", "sqlite", exports: ["path": "\(root)/metadata.db"])
-        for name in snapshotters { add("io.containerd.snapshotter.v1", name, exports: ["root": "\(root)/snapshots/\(name)"], withPlatform: true) }
+        for name in snapshotters { add("io.containerd.snapshotter.v1", name, exports: ["root": "\(root)/snapshots/overlay"], withPlatform: true) }
         add("io.containerd.differ.v1", "walking", withPlatform: true)
         add("io.containerd.event.v1", "exchange")
         add("io.containerd.runtime.v2", "task", withPlatform: true)
