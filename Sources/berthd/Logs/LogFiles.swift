@@ -23,14 +23,14 @@ struct LogFiles: ~Copyable {
     }
 
     /// Sets the read positions so that `count` lines remain.
-    mutating func keepLast(_ count: Int) throws {
+    mutating func keepLast(_ count: Int, isLocal: Bool = false) throws {
         var missing = count
         for file in files.reversed() {
             if missing <= 0 {
                 file.position = file.size
                 continue
             }
-            missing -= try file.seekToLast(missing)
+            missing -= try isLocal ? file.seekToLastEntry(missing) : file.seekToLast(missing)
         }
     }
 
@@ -125,5 +125,20 @@ final class LogFile {
         }
         position = 0
         return end > 0 ? lines + 1 : 0
+    }
+
+    /// The same for the local driver, whose entries end with their size.
+    func seekToLastEntry(_ count: Int) throws -> Int {
+        var offset = size, entries = 0
+        while offset >= 8, entries < count {
+            let trailer = try read(at: offset - 4, limit: 4)
+            let length = trailer.reduce(Int64(0)) { $0 << 8 | Int64($1) } + 8
+            // Torn by a power loss: what lies before it cannot be found from here.
+            guard trailer.count == 4, length <= offset else { break }
+            offset -= length
+            entries += 1
+        }
+        position = offset
+        return entries
     }
 }

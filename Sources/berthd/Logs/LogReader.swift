@@ -28,8 +28,7 @@ struct LogReader: Sendable {
     /// - Throws: `.unimplemented` in dockerd's words for drivers that cannot be read.
     func check(_ record: ContainerRecord) throws(DaemonError) {
         switch record.hostConfig.LogConfig?.Type ?? "json-file" {
-        case "json-file": return
-        case "local": throw .unimplemented("reading back the logs of the local driver")
+        case "json-file", "local": return
         default: throw DaemonError(.unimplemented, "configured logging driver does not support reading")
         }
     }
@@ -76,19 +75,22 @@ final class LogSession: @unchecked Sendable {
     private var files: LogFiles
     private let options: LogReader.Options
     private let framed: Bool
+    private let isLocal: Bool
     private(set) var isPastUntil = false
 
-    private init(_ files: consuming LogFiles, _ options: LogReader.Options, framed: Bool) {
+    private init(_ files: consuming LogFiles, _ options: LogReader.Options, framed: Bool, isLocal: Bool) {
         self.files = files
         self.options = options
         self.framed = framed
+        self.isLocal = isLocal
     }
 
     static func open(_ record: ContainerRecord, _ options: LogReader.Options) async throws -> LogSession {
         try await NIOThreadPool.singleton.runIfActive {
             var files = try LogFiles(path: record.logPath)
-            if let tail = options.tail { try files.keepLast(tail) }
-            return LogSession(files, options, framed: !record.isTerminal)
+            let isLocal = record.hostConfig.LogConfig?.Type == "local"
+            if let tail = options.tail { try files.keepLast(tail, isLocal: isLocal) }
+            return LogSession(files, options, framed: !record.isTerminal, isLocal: isLocal)
         }
     }
 
@@ -107,7 +109,7 @@ final class LogSession: @unchecked Sendable {
             let bytes = try file.read(limit: 256 << 10)
             var output = ByteBuffer()
             output.reserveCapacity(bytes.count)
-            let consumed = bytes.withUnsafeBytes { convert($0, into: &output) }
+            let consumed = bytes.withUnsafeBytes { isLocal ? convertEntries($0, into: &output) : convert($0, into: &output) }
             file.position += Int64(consumed)
             if consumed == 0 {
                 // The end, or the beginning of a line that is still being written.
@@ -139,6 +141,34 @@ final class LogSession: @unchecked Sendable {
         return start
     }
 
+    /// The same for the entries of the local driver.
+    private func convertEntries(_ bytes: UnsafeRawBufferPointer, into output: inout ByteBuffer) -> Int {
+        var start = 0
+        while !isPastUntil, let length = LocalLogEntry.length(UnsafeRawBufferPointer(rebasing: bytes[start...])) {
+            if let entry = LocalLogEntry(UnsafeRawBufferPointer(rebasing: bytes[(start + 4)..<(start + length - 4)])) { append(entry, to: &output) }
+            start += length
+        }
+        return start
+    }
+
+    private func append(_ entry: LocalLogEntry, to output: inout ByteBuffer) {
+        guard entry.isStderr ? options.stderr : options.stdout else { return }
+        if let since = options.since, entry.nanoseconds < since { return }
+        if let until = options.until, entry.nanoseconds > until {
+            isPastUntil = true
+            return
+        }
+        let header = output.writerIndex
+        if framed { output.writeBytes(StreamFrame(kind: entry.isStderr ? .stderr : .stdout, length: 0).header) }
+        let begin = output.writerIndex
+        if options.timestamps { output.writeString(WallClock(nanosecondsSinceEpoch: entry.nanoseconds).fixedRFC3339 + " ") }
+        if options.details { output.writeString(Self.details(Dictionary(entry.attributes.map { ($0.key, $0.value) }) { $1 }) + " ") }
+        output.writeBytes(entry.line)
+        // The driver keeps lines without their end.
+        if entry.isComplete { output.writeInteger(UInt8(ascii: "\n")) }
+        if framed { output.setInteger(UInt32(output.writerIndex - begin), at: header + 4) }
+    }
+
     private func append(_ line: JSONLogLine, to output: inout ByteBuffer) {
         guard line.isStderr ? options.stderr : options.stdout else { return }
         if options.since != nil || options.until != nil, let time = WallClock(rfc3339: String(decoding: line.time, as: UTF8.self))?.nanosecondsSinceEpoch {
@@ -163,7 +193,11 @@ final class LogSession: @unchecked Sendable {
     /// `key=value,…`, sorted, percent-encoded as dockerd does.
     private static func details(_ attributes: UnsafeRawBufferPointer) -> String {
         guard !attributes.isEmpty, let values = try? JSONBody.decode([String: String].self, from: ByteBuffer(bytes: attributes)) else { return "" }
-        return values.sorted { $0.key < $1.key }.map { "\(PercentCoding.encode($0.key))=\(PercentCoding.encode($0.value))" }.joined(separator: ",")
+        return details(values)
+    }
+
+    private static func details(_ values: [String: String]) -> String {
+        values.sorted { $0.key < $1.key }.map { "\(PercentCoding.encode($0.key))=\(PercentCoding.encode($0.value))" }.joined(separator: ",")
     }
 }
 
