@@ -11,7 +11,7 @@ import leaks
 from engine import BIN, REPO, Client, Engine, ForeignEngine, wait_for
 
 IMAGE = "busybox:latest"
-# A bridge, and so a packet filter table, of our own: an engine that serves on this machine is not disturbed, nor are we by it.
+# A bridge, and so a packet filter table, and a parent cgroup of our own: an engine that serves on this machine is not disturbed, nor are we by it.
 BRIDGE = f"bt{os.getpid()}"
 
 
@@ -41,10 +41,12 @@ def engine():
         yield foreign
         return
     folder = tempfile.mkdtemp(prefix=f"berth-test-{os.getpid()}-", dir="/tmp")
-    engine = new_engine(folder, "--bridge", BRIDGE)
+    engine = new_engine(folder, "--bridge", BRIDGE, "--cgroup-parent", f"/{BRIDGE}")
     yield engine
     engine.stop()
     subprocess.run(["ip", "link", "delete", BRIDGE], check=True)
+    for parent in leaks.cgroup_parents(BRIDGE):
+        parent.rmdir()
     subprocess.run(["nft", "delete", "table", "inet", f"berth-{BRIDGE}"], check=True)
     left = leaks.snapshot(folder, BRIDGE)
     if not os.environ.get("KEEP"):

@@ -16,11 +16,13 @@ def links():
     return sorted(l.split("@")[0].split()[0] for l in out.splitlines() if l.startswith("veth"))
 
 
-def cgroups():
-    found = []
-    for base in Path("/sys/fs/cgroup").glob("**/docker"):
-        found += [str(p) for p in base.iterdir() if p.is_dir()]
-    return sorted(found)
+def cgroup_parents(parent):
+    """The engine's own parent cgroup in every hierarchy."""
+    return [p for p in [*Path("/sys/fs/cgroup").glob(parent), *Path("/sys/fs/cgroup").glob(f"*/{parent}")] if p.is_dir()]
+
+
+def cgroups(parent):
+    return sorted(str(p) for base in cgroup_parents(parent) for p in base.iterdir() if p.is_dir())
 
 
 def filter_elements(bridge):
@@ -53,4 +55,4 @@ def host_files():
 
 
 def snapshot(folder, bridge):
-    return {"host files": host_files(), "mounts": mounts(folder), "links": links(), "cgroups": cgroups(), "ports": filter_elements(bridge), "processes": shims(folder), "bundles": bundles(folder)}
+    return {"host files": host_files(), "mounts": mounts(folder), "links": links(), "cgroups": cgroups(bridge), "ports": filter_elements(bridge), "processes": shims(folder), "bundles": bundles(folder)}

@@ -73,6 +73,25 @@ struct ListFilters: Sendable, Equatable {
 
 /// Durations as Go writes them: `300ms`, `1h30m`, `1.5s`.
 enum GoDuration {
+    /// As Go prints a duration: "300ms", "1m30s", "1.5s".
+    static func text(_ duration: Duration) -> String {
+        let nanoseconds = duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000
+        func decimal(_ value: Int64, per unit: Int64) -> String {
+            var fraction = String(String(value % unit + unit).dropFirst())
+            while fraction.last == "0" { fraction.removeLast() }
+            return fraction.isEmpty ? "\(value / unit)" : "\(value / unit).\(fraction)"
+        }
+        switch nanoseconds {
+        case 0: return "0s"
+        case ..<1000: return "\(nanoseconds)ns"
+        case ..<1_000_000: return decimal(nanoseconds, per: 1000) + "µs"
+        case ..<1_000_000_000: return decimal(nanoseconds, per: 1_000_000) + "ms"
+        default:
+            let (hours, minutes) = (nanoseconds / 3_600_000_000_000, nanoseconds / 60_000_000_000 % 60)
+            return (hours > 0 ? "\(hours)h" : "") + (hours > 0 || minutes > 0 ? "\(minutes)m" : "") + decimal(nanoseconds % 60_000_000_000, per: 1_000_000_000) + "s"
+        }
+    }
+
     static func nanoseconds(_ text: String) -> Int64? {
         let units: [(String, Double)] = [("ns", 1), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)]
         var rest = Substring(text)

@@ -163,6 +163,7 @@ struct ExecService: Sendable {
             return true
         }
         guard known == true else {
+            if container.health?.probe == execID { return }
             Task { try? await environment.supervisor.deleteExec(id: containerID, execID: execID) }
             return
         }

@@ -7,6 +7,8 @@ struct HealthState: Sendable {
     var failingStreak = 0
     var log: [HealthcheckResult] = []
     var task: Task<Void, Never>?
+    /// The exec that is running as a probe now: its exit is the probe's to collect, not a stray one's.
+    var probe: String?
 }
 
 /// Runs health checks as Docker does: a command in the container at intervals, its exit status the verdict.
@@ -21,14 +23,20 @@ struct HealthMonitor: Sendable {
         let record = container.record
         guard let check = record.config.Healthcheck, let kind = check.Test?.first, kind != "NONE" else { return }
         guard let command = command(check, shell: record.config.Shell) else { return }
+        // What earlier runs said stays readable, as with dockerd; the verdict begins anew.
         var state = HealthState()
+        state.log = container.health?.log ?? []
         state.task = Task { await probeLoop(container, check, command) }
         container.setHealth(state)
     }
 
     static func end(_ container: ManagedContainer) {
         container.health?.task?.cancel()
-        container.mutateHealth { $0.task = nil }
+        // A container that does not run is not healthy, as dockerd sees it.
+        container.mutateHealth {
+            $0.task = nil
+            $0.status = "unhealthy"
+        }
     }
 
     private func command(_ check: HealthConfig, shell: [String]?) -> [String]? {

@@ -19,6 +19,8 @@ struct ProbeRunner: Sendable {
         let uri = LogDriver.uri(path: "", log: LogConfig(), attachSocket: socket, closesStdinOnce: true, attributes: [:])
         let process = try ExecSpec.process(exec, record, consoleSize: nil, config: environment.config)
         let supervisor = environment.supervisor
+        container.mutateHealth { $0.probe = exec.id }
+        defer { container.mutateHealth { if $0.probe == exec.id { $0.probe = nil } } }
         try await supervisor.exec(
             id: container.id, execID: exec.id, process: Array(JSONBody.encode(process).readableBytesView), stdio: StdioURIs(stdin: "", stdout: uri, stderr: uri, terminal: false))
         let collector = OutputCollector(limit: outputLimit)
@@ -57,7 +59,7 @@ struct ProbeRunner: Sendable {
         }
         try? await supervisor.deleteExec(id: container.id, execID: exec.id)
         unlink(socket)
-        guard finished else { return (-1, "Health check exceeded timeout (\(timeout))") }
+        guard finished else { return (-1, "Health check exceeded timeout (\(GoDuration.text(timeout)))") }
         return (code, collector.text)
     }
 }
