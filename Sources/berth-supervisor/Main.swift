@@ -4,28 +4,37 @@ import LinuxSystem
 
 @main
 struct Main {
-    static func main() async {
+    /// Not `async`: the main thread of an asynchronous `main` becomes libdispatch's, which lets every signal through to its default action.
+    static func main() {
         // Before any thread is there, so that all of them inherit it.
         umask(0o077)
         signal(SIGPIPE, SIG_IGN)
         let signals = StopSignals()
-        do {
-            switch try SupervisorConfig.parse(Array(CommandLine.arguments.dropFirst()), readFile: { try Files.readText($0) }) {
-            case .help: put(SupervisorConfig.usage, STDOUT_FILENO)
-            case .version: put("berth-supervisor \(Defaults.version)\n", STDOUT_FILENO)
-            case .check(let config, let repairs, let quick): exit(try check(config, repairs: repairs, quick: quick))
-            case .serve(let config):
-                Log.configure(level: config.logLevel, format: config.logFormat)
-                try await Supervisor(config: config).run { await signals.first() }
+        // Detached: `main` is the main actor's, whose thread waits for signals.
+        Task.detached {
+            do {
+                try await run(signals)
+                exit(0)
+            } catch let error as SupervisorError where error.code == .invalidArgument {
+                put("berth-supervisor: \(error.message)\n", STDERR_FILENO)
+                exit(2)
+            } catch {
+                put("berth-supervisor: \(error)\n", STDERR_FILENO)
+                exit(1)
             }
-        } catch let error as SupervisorError where error.code == .invalidArgument {
-            put("berth-supervisor: \(error.message)\n", STDERR_FILENO)
-            exit(2)
-        } catch {
-            put("berth-supervisor: \(error)\n", STDERR_FILENO)
-            exit(1)
         }
-        exit(0)
+        signals.serve()
+    }
+
+    private static func run(_ signals: StopSignals) async throws {
+        switch try SupervisorConfig.parse(Array(CommandLine.arguments.dropFirst()), readFile: { try Files.readText($0) }) {
+        case .help: put(SupervisorConfig.usage, STDOUT_FILENO)
+        case .version: put("berth-supervisor \(Defaults.version)\n", STDOUT_FILENO)
+        case .check(let config, let repairs, let quick): exit(try check(config, repairs: repairs, quick: quick))
+        case .serve(let config):
+            Log.configure(level: config.logLevel, format: config.logFormat)
+            try await Supervisor(config: config).run { await signals.first() }
+        }
     }
 
     /// `fsck`: one line for each difference, on stdout.
@@ -44,28 +53,34 @@ struct Main {
     private static func put(_ text: String, _ descriptor: CInt) { _ = text.withCString { write(descriptor, $0, strlen($0)) } }
 }
 
-/// SIGTERM and SIGINT, taken by one thread instead of interrupting the others. A second one ends the process at once.
+/// SIGTERM and SIGINT, taken by the main thread instead of interrupting the others. A second one ends the process at once.
 final class StopSignals: Sendable {
     private let stream: AsyncStream<Void>
+    private let continuation: AsyncStream<Void>.Continuation
 
     /// Blocks the signals in the calling thread and all that it will start.
     init() {
+        (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        var set = Self.set
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
+    private static var set: sigset_t {
         var set = sigset_t()
         sigemptyset(&set)
         sigaddset(&set, SIGTERM)
         sigaddset(&set, SIGINT)
-        pthread_sigmask(SIG_BLOCK, &set, nil)
-        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
-        self.stream = stream
-        let blocked = set
-        _ = BlockingThread.detach {
-            var set = blocked
-            var number: CInt = 0
-            while sigwait(&set, &number) != 0 {}
-            continuation.yield()
-            while sigwait(&set, &number) != 0 {}
-            _exit(128 + number)
-        }
+        return set
+    }
+
+    /// Waits for signals for as long as the process lives. On the thread that made this.
+    func serve() -> Never {
+        var set = Self.set
+        var number: CInt = 0
+        while sigwait(&set, &number) != 0 {}
+        continuation.yield()
+        while sigwait(&set, &number) != 0 {}
+        _exit(128 + number)
     }
 
     func first() async { for await _ in stream { return } }

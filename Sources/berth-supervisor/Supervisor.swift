@@ -63,6 +63,12 @@ struct Supervisor {
             try refuseLiveSocket()
             try await server.listen(path: config.address)
         }
+        let metrics =
+            config.metricsAddress.isEmpty
+            ? nil
+            : try await MetricsServer.listen(on: config.metricsAddress, group: group) { [config] in
+                try await MetricsText(root: config.root, database: database, tasks: tasks).make()
+            }
         if let pidFile = config.pidFile { try Files.replace(pidFile, with: Array("\(getpid())\n".utf8), mode: 0o644) }
         ServiceManager.notify("READY=1")
         Log.info("serving", ["address": config.address, "root": config.root, "state": config.state, "version": Defaults.version])
@@ -79,6 +85,7 @@ struct Supervisor {
         Log.info("stopping; containers go on")
         await server.shutdown()
         await eventServer.close()
+        await metrics?.close()
         if let pidFile = config.pidFile { try? Files.remove(pidFile) }
         try database.close()
         try await commitThread.shutdownGracefully()

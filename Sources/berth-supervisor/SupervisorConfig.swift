@@ -16,6 +16,8 @@ struct SupervisorConfig: Sendable, Equatable {
     var registryDirectories = ["/etc/berth/certs.d", "/etc/containerd/certs.d", "/etc/docker/certs.d"]
 
     var limits = TransferLimits()
+    /// Where metrics are served: HOST:PORT or unix:///PATH; empty for nowhere.
+    var metricsAddress = ""
 
     static let usage = """
         usage: berth-supervisor [flags]
@@ -24,7 +26,7 @@ struct SupervisorConfig: Sendable, Equatable {
           --address, -a PATH   socket of the API (default \(Defaults.supervisorSocket))
           --root PATH          data that stays (default \(Defaults.dataRoot)/supervisor)
           --state PATH         bundles and sockets of what runs (default \(Defaults.runRoot))
-          --config, -c FILE    TOML file: root, state, [grpc] address, [debug] level and format, [registry] config_path,
+          --config, -c FILE    TOML file: root, state, [grpc] address, [debug] level and format, [registry] config_path, [metrics] address,
                                [transfer] max_concurrent_downloads, max_concurrent_uploads, idle_seconds, layer_bytes, layer_entries
           --max-concurrent-downloads, --max-concurrent-uploads N
                                blobs moved at a time (default 3 and 5)
@@ -33,6 +35,7 @@ struct SupervisorConfig: Sendable, Equatable {
           --registry-config-path DIRS
                                directories of registries' mirrors and certificates, with colons between
                                (default /etc/berth/certs.d:/etc/containerd/certs.d:/etc/docker/certs.d)
+          --metrics-address A  serve Prometheus metrics on HOST:PORT or unix:///PATH (default: nowhere)
           --pidfile FILE       write the process's number there
           --version, -v        print the version
           --help, -h           print this
@@ -86,7 +89,7 @@ struct SupervisorConfig: Sendable, Equatable {
 
     private static let flags = [
         "address": "address", "a": "address", "root": "root", "state": "state", "config": "config", "c": "config", "log-level": "log-level",
-        "l": "log-level", "log-format": "log-format", "pidfile": "pidfile", "registry-config-path": "registry-config-path",
+        "l": "log-level", "log-format": "log-format", "pidfile": "pidfile", "registry-config-path": "registry-config-path", "metrics-address": "metrics-address",
         "max-concurrent-downloads": "max-concurrent-downloads", "max-concurrent-uploads": "max-concurrent-uploads",
     ]
 
@@ -108,6 +111,11 @@ struct SupervisorConfig: Sendable, Equatable {
             let paths = value.split(separator: ":").map(String.init)
             for path in paths where !path.hasPrefix("/") { throw SupervisorError(.invalidArgument, "\(what): \"\(path)\" is not an absolute path") }
             registryDirectories = paths
+        case "metrics-address":
+            guard value.isEmpty || value.hasPrefix("unix:///") || MetricsServer.endpoint(value) != nil else {
+                throw SupervisorError(.invalidArgument, "\(what): \"\(value)\" is neither HOST:PORT nor unix:///PATH")
+            }
+            metricsAddress = value
         case "max-concurrent-downloads": limits.concurrentDownloads = try Self.number(value, what, 1...1000)
         case "max-concurrent-uploads": limits.concurrentUploads = try Self.number(value, what, 1...1000)
         case "idle-seconds": limits.idleSeconds = try Self.number(value, what, 1...86_400)
@@ -133,7 +141,7 @@ struct SupervisorConfig: Sendable, Equatable {
     private mutating func apply(file text: String) throws(SupervisorError) {
         let keys = [
             "root": "root", "state": "state", "grpc.address": "address", "debug.level": "log-level", "debug.format": "log-format",
-            "registry.config_path": "registry-config-path", "transfer.max_concurrent_downloads": "max-concurrent-downloads",
+            "metrics.address": "metrics-address", "registry.config_path": "registry-config-path", "transfer.max_concurrent_downloads": "max-concurrent-downloads",
             "transfer.max_concurrent_uploads": "max-concurrent-uploads", "transfer.idle_seconds": "idle-seconds",
             "transfer.layer_bytes": "layer-bytes", "transfer.layer_entries": "layer-entries",
         ]
