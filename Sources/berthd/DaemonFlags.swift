@@ -96,6 +96,9 @@ enum DaemonFlags {
         for path in [("--data-root", config.dataRoot), ("--exec-root", config.execRoot)] where !path.1.hasPrefix("/") {
             throw DaemonError.invalid("\(path.0): \"\(path.1)\" is not an absolute path")
         }
+        guard config.execRoot.utf8.count <= longestExecRoot else {
+            throw DaemonError.invalid("--exec-root: \"\(config.execRoot)\" is longer than \(longestExecRoot) bytes: the paths of the sockets below it would be longer than a socket's may be")
+        }
         if config.tlsVerify || config.tls {
             if config.tlsCert.isEmpty || config.tlsKey.isEmpty { throw DaemonError.invalid("--tls needs --tlscert and --tlskey") }
             if config.tlsVerify, config.tlsCACert.isEmpty { throw DaemonError.invalid("--tlsverify needs --tlscacert") }
@@ -105,6 +108,9 @@ enum DaemonFlags {
         }
         try LogDriver.validate(.init(Type: config.logDriver, Config: config.logOptions))
     }
+
+    /// `/io/` and 20 characters of an ID and `.sock` follow; SwiftNIO takes socket paths of 103 bytes.
+    private static let longestExecRoot = 103 - 29
 
     static func boolean(_ text: String) throws -> Bool {
         switch text.lowercased() {

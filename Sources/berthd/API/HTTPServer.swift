@@ -100,7 +100,7 @@ final class HTTPServer: Sendable {
 
     /// A socket that only the owner and the group may open. One that a dead daemon left behind is replaced, one that somebody serves is not.
     private func listenUnix(_ path: String) async throws -> any Channel {
-        guard path.utf8.count < 108 else { throw DaemonError.invalid("the socket path \(path) is longer than 107 bytes") }
+        guard path.utf8.count <= 103 else { throw DaemonError.invalid("the socket path \(path) is longer than 103 bytes") }
         var status = stat()
         if lstat(path, &status) == 0 {
             guard status.st_mode & S_IFMT == S_IFSOCK else { throw DaemonError.conflict("\(path) exists and is not a socket") }

@@ -68,7 +68,7 @@ private func text(of line: String) -> (String, Bool, String)? {
     #expect(config?.debug == true && config?.notices.count == 1 && config?.logOptions == ["max-size": "1m"])
     let file = try parse([], file: #"{"hosts":["unix:///b"],"default-address-pools":[{"base":"10.0.0.0/8","size":24}],"runtimes":{"crun":{"path":"/bin/crun"}},"debug":true}"#)
     #expect(file?.hosts == ["unix:///b"] && file?.defaultAddressPools.first?.size == 24 && file?.runtimes["crun"]?.path == "/bin/crun" && file?.debug == true)
-    for (arguments, content) in [(["--nosuch"], "{}"), (["-D"], #"{"debug":true}"#), ([], #"{"nosuch":1}"#), ([], "{"), (["--mtu", "x"], "{}"), (["--live-restore=false"], "{}"), (["--iptables=false"], "{}"), (["--default-gateway", "10.0.0.1"], "{}")] {
+    for (arguments, content) in [(["--nosuch"], "{}"), (["-D"], #"{"debug":true}"#), ([], #"{"nosuch":1}"#), ([], "{"), (["--mtu", "x"], "{}"), (["--live-restore=false"], "{}"), (["--iptables=false"], "{}"), (["--exec-root", "/" + String(repeating: "x", count: 74)], "{}"), (["--default-gateway", "10.0.0.1"], "{}")] {
         #expect(throws: DaemonError.self) { _ = try parse(arguments, file: content) }
     }
 }
