@@ -83,7 +83,7 @@ package final class RouteConnection {
     }
 
     /// The failure that an NLMSG_ERROR message tells, nil for an acknowledgement.
-    private static func error(in message: NetlinkMessage, for request: NetlinkRequest) -> SystemError? {
+    static func error(in message: NetlinkMessage, for request: NetlinkRequest) -> SystemError? {
         guard message.body.count >= 4 else { return nil }
         let code = message.body.load(Int32.self, at: 0)
         if code == 0 { return nil }
