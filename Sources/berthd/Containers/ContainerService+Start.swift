@@ -29,8 +29,8 @@ extension ContainerService {
         }
     }
 
-    /// Order matters: what can fail without a process comes first; the process is created, its network built, the record committed and the attachers
-    /// connected before it is let go.
+    /// Order matters: what can fail without a process comes first; the process is created, its network built and the attachers connected before
+    /// it is let go; the record is committed before anybody hears of it.
     private func launch(_ container: ManagedContainer, began: WallClock, byPolicy: Bool) async throws {
         var record = container.record
         let runtime = try environment.runtime(named: record.hostConfig.Runtime ?? "")
@@ -50,8 +50,11 @@ extension ContainerService {
         record.attachment = connected
         record.lifecycle.didStart(pid: pid, at: began, countingRestart: byPolicy)
         let committed = record
-        try await commitAndConnect(committed, container.takePending())
+        await connect(container.takePending(), to: record.id)
+        // The disk is waited for while the process starts: a crash in between leaves a task that reconciliation adopts.
+        async let saved: Void = store.save(committed)
         try await supervisor.startTask(id: record.id)
+        try await saved
         container.mutate {
             // What `rename` and `update` may have changed is not touched: they wait for the same lock.
             $0 = committed
@@ -68,14 +71,11 @@ extension ContainerService {
         }
     }
 
-    /// The disk and the attachers' sockets are waited for at the same time.
-    private func commitAndConnect(_ record: ContainerRecord, _ pending: [ManagedContainer.PendingAttach]) async throws {
-        let socket = environment.attachSocket(of: record.id)
-        let store = store
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await store.save(record) }
+    /// Before the start: an attacher misses nothing of the output.
+    private func connect(_ pending: [ManagedContainer.PendingAttach], to id: String) async {
+        let socket = environment.attachSocket(of: id)
+        await withTaskGroup(of: Void.self) { group in
             for attach in pending { group.addTask { await attach.connect(socket) } }
-            try await group.waitForAll()
         }
     }
 
