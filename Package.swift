@@ -66,7 +66,7 @@ let package = Package(
         .executableTarget(
             name: "berthd",
             dependencies: [
-                "DockerAPI", "ContainerdAPI", "GRPCSocket", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Netlink", "CNFTables",
+                "DockerAPI", "ContainerdAPI", "GRPCSocket", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Netlink",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -126,7 +126,6 @@ let package = Package(
         .target(name: "CSealedStart", path: "Sources/Linux/CSealedStart"),
         .systemLibrary(name: "CSeccomp", path: "Sources/Linux/CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         .systemLibrary(name: "CCap", path: "Sources/Linux/CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
-        .systemLibrary(name: "CNFTables", path: "Sources/Linux/CNFTables", pkgConfig: "libnftables", providers: [.apt(["libnftables-dev"])]),
         .systemLibrary(name: "CISAL", path: "Sources/Linux/CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CZstd", path: "Sources/Linux/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(

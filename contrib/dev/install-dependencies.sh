@@ -3,7 +3,7 @@
 # Only what is missing is asked for, so a second call costs nothing and needs no network.
 set -euo pipefail
 
-build=(libseccomp-dev libcap-dev libprotobuf-c-dev libnftables-dev libsqlite3-dev libisal-dev libzstd-dev zlib1g-dev busybox-static pkg-config binutils)
+build=(libseccomp-dev libcap-dev libprotobuf-c-dev libsqlite3-dev libisal-dev libzstd-dev zlib1g-dev busybox-static pkg-config binutils)
 test=(nftables iproute2 curl jq procps util-linux docker-registry strace gcc libc6-dev file python3-pytest)
 
 wanted=("${build[@]}")

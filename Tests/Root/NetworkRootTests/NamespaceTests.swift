@@ -4,30 +4,6 @@ import LinuxSystem
 import Netlink
 import Testing
 
-/// A process that sleeps in a network namespace of its own, for as long as a test needs it.
-private final class NamespacedProcess {
-    let pid: pid_t
-
-    init() throws {
-        var child = pid_t()
-        let words: [String] = ["unshare", "-n", "sleep", "60"]
-        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { (word: String) in strdup(word) }
-        arguments.append(nil)
-        defer { for argument in arguments { free(argument) } }
-        let code = posix_spawnp(&child, "unshare", nil, nil, &arguments, environ)
-        try #require(code == 0)
-        pid = child
-        let own = try NetworkNamespace(path: "/proc/self/ns/net").identity()
-        // unshare(1) execs sleep in its own process: wait until the namespace is another one.
-        for _ in 0..<200 where (try? NetworkNamespace(of: pid).identity()) ?? own == own { usleep(5000) }
-    }
-
-    deinit {
-        kill(pid, SIGKILL)
-        waitpid(pid, nil, 0)
-    }
-}
-
 @Suite(.serialized, .enabled(if: getuid() == 0, "needs root")) struct NamespaceTests {
     private let bridge = "bt\(getpid() % 100_000)"
 
@@ -104,27 +80,5 @@ private final class NamespacedProcess {
             try BridgeDriver.removeStrayPorts(of: [bridge], except: [])
             #expect(try connection.link(named: stray) == nil)
         }
-    }
-
-    @Test func `The kernel takes the whole table, a thousand ports in a tenth of a second, and gives everything back`() throws {
-        // In a namespace of its own: the host's packet filter is not touched.
-        let process = try NamespacedProcess()
-        let failure = try NetworkNamespace(of: process.pid).perform { () throws(SystemError) -> String? in
-            do {
-                let context = try NFTablesContext()
-                var model = FilterModel(rules: FilterRules(bridge: "berth0"))
-                _ = model.apply(.addBridge(FilteredBridge(name: "berth0", subnets: [IPNetwork(.v4(0x0A00_0000), prefixLength: 16)], isInternal: false, masquerades: true)))
-                try context.run(model.everything)
-                let ports = (1...1000).map {
-                    PublishedPort(proto: .tcp, hostAddress: .any4, hostPort: UInt16(10_000 + $0), containerAddress: .v4(0x0A00_0002), containerPort: UInt16($0))
-                }
-                let start = ContinuousClock.now
-                try context.run(model.apply(.publish(ports)))
-                if start.duration(to: .now) > .milliseconds(100) { return "1000 ports took \(start.duration(to: .now))" }
-                try context.run(model.apply(.unpublish(ports)) + model.apply(.removeBridge("berth0")))
-                return try context.run("list table inet berth").contains("10001") ? "a port is left" : nil
-            } catch { return "\(error)" }
-        }
-        #expect(failure == nil)
     }
 }

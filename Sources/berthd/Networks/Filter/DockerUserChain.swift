@@ -1,39 +1,44 @@
+import Netlink
+
 /// The accept rules for our bridges in Docker's chain for its users, DOCKER-USER of `ip filter` (iptables-nft).
 enum DockerUserChain {
-    /// What is missing from the chain, to go to its head.
+    static let name = "DOCKER-USER"
+    static let tables = [NFTablesTable(.ip, "filter"), NFTablesTable(.ip6, "filter")]
+
+    /// Adds what is missing to the chain's head, for both directions of each bridge.
     ///
-    /// The rules have no comment: iptables, which owns the table, would not read one that it has not written.
-    /// - Parameter listing: what `nft list chain` prints.
-    static func missing(family: String, bridges: [String], listing: String) -> String {
-        var text = ""
+    /// The rules have no comment: iptables, which owns the table, would not read one that it has not written. A bridge that a rule of the chain names already,
+    /// whoever wrote it, is left to that rule.
+    static func missing(_ table: NFTablesTable, bridges: [String], rules: [NFTablesRule]) -> NFTablesTransaction {
+        var transaction = NFTablesTransaction()
         for bridge in bridges {
-            for direction in ["iifname", "oifname"] where !listing.contains("\(direction) \"\(bridge)\"") {
-                text += "insert rule \(family) filter DOCKER-USER \(direction) \"\(bridge)\" counter accept\n"
+            for direction in directions where !rules.contains(where: { names($0.expressions, direction, bridge) }) {
+                let phrase = direction == .incomingInterfaceName ? RulePhrase.incoming(bridge) : .outgoing(bridge)
+                transaction.insert(rule: phrase.steps + RulePhrase.count.steps + RulePhrase.accept.steps, into: name, in: table)
             }
         }
-        return text
+        return transaction
     }
 
-    /// Deletes the rules of a bridge that is no more.
-    /// - Parameter listing: what `nft -a list chain` prints, with a handle behind every rule.
-    static func stale(family: String, bridge: String, listing: String) -> String {
-        var text = ""
-        for line in listing.split(separator: "\n") where line.contains("ifname \"\(bridge)\" counter") {
-            guard let mark = line.range(of: "# handle "), let handle = Int(line[mark.upperBound...].prefix { $0.isNumber }) else { continue }
-            text += "delete rule \(family) filter DOCKER-USER handle \(handle)\n"
+    /// Deletes the rules of a bridge that is no more: those that say what ours say.
+    static func stale(_ table: NFTablesTable, bridge: String, rules: [NFTablesRule]) -> NFTablesTransaction {
+        var transaction = NFTablesTransaction()
+        for rule in rules where rule.expressions.count == 4 && rule.expressions[2] == .counter && rule.expressions[3] == .verdict(.accept) {
+            guard directions.contains(where: { names(rule.expressions.prefix(2), $0, bridge) }) else { continue }
+            transaction.deleteRule(handle: rule.handle, from: name, in: table)
         }
-        return text
+        return transaction
     }
-}
 
-extension Substring {
-    /// Where `part` begins and ends, first occurrence. (The standard library has this for collections only in later language versions without Foundation.)
-    func range(of part: String) -> Range<Index>? {
-        var index = startIndex
-        while index < endIndex {
-            if self[index...].hasPrefix(part) { return index..<self.index(index, offsetBy: part.count) }
-            index = self.index(after: index)
+    private static let directions: [NFTablesExpression.MetaKey] = [.incomingInterfaceName, .outgoingInterfaceName]
+
+    /// Whether two steps of a rule, one behind the other, compare the interface of a direction with this name.
+    ///
+    /// iptables compares the name with its NUL, nft with all zeros behind it; without any it is the beginning of a name (`br-*`).
+    private static func names(_ steps: some Collection<NFTablesExpression?>, _ direction: NFTablesExpression.MetaKey, _ bridge: String) -> Bool {
+        zip(steps, steps.dropFirst()).contains { step, next in
+            guard case .meta(direction, let loaded) = step, case .compare(loaded, .equal, let bytes) = next, bytes.last == 0 else { return false }
+            return bytes.prefix { $0 != 0 }.elementsEqual(bridge.utf8)
         }
-        return nil
     }
 }

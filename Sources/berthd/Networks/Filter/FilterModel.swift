@@ -26,7 +26,7 @@ struct FilteredBridge: Hashable, Sendable {
     var masquerades: Bool
 }
 
-/// All that the engine's table holds, as data; pure, so that the rules' text is tested without a kernel.
+/// All that the engine's table holds, as data; pure, so that it is tested without a kernel.
 struct FilterModel: Sendable, Equatable {
     let rules: FilterRules
     private(set) var bridges: [String: FilteredBridge] = [:]
@@ -41,29 +41,30 @@ struct FilterModel: Sendable, Equatable {
         case unpublish([PublishedPort])
     }
 
-    /// Commands that write the whole table.
-    var everything: String { rules.everything(self) }
+    /// What writes the whole table.
+    var everything: NFTablesTransaction { rules.everything(self) }
 
-    /// Applies the change and gives the commands that bring the kernel from the old to the new state; empty when nothing changes.
-    mutating func apply(_ change: Change) -> String {
+    /// Applies the change and gives what brings the kernel from the old to the new state; empty when nothing changes.
+    mutating func apply(_ change: Change) -> NFTablesTransaction {
         switch change {
         case .addBridge(let bridge):
-            var commands = ""
+            var transaction = NFTablesTransaction()
             if let old = bridges[bridge.name] {
-                if old == bridge { return "" }
-                commands += rules.bridge("delete", old)
+                if old == bridge { return transaction }
+                transaction = rules.bridge(.delete, old)
             }
             bridges[bridge.name] = bridge
-            return commands + rules.bridge("add", bridge)
+            transaction.append(rules.bridge(.add, bridge))
+            return transaction
         case .removeBridge(let name):
-            guard let old = bridges.removeValue(forKey: name) else { return "" }
-            return rules.bridge("delete", old)
+            guard let old = bridges.removeValue(forKey: name) else { return NFTablesTransaction() }
+            return rules.bridge(.delete, old)
         case .publish(let added):
             let new = added.filter { ports.insert($0).inserted }
-            return rules.ports("add", new)
+            return rules.ports(.add, new)
         case .unpublish(let removed):
             let old = removed.filter { ports.remove($0) != nil }
-            return rules.ports("delete", old)
+            return rules.ports(.delete, old)
         }
     }
 }

@@ -1,4 +1,4 @@
-import CNFTables
+import Netlink
 import NIOPosix
 
 /// Keeps the kernel's table equal to a model, with one atomic transaction per change.
@@ -7,8 +7,8 @@ import NIOPosix
 actor PacketFilter {
     private var model: FilterModel
     nonisolated let rules: FilterRules
-    private let context: NFTablesContext
-    private var pending: [(ticket: Int, commands: String)] = []
+    private let connection: FilterConnection
+    private var pending: [(ticket: Int, transaction: NFTablesTransaction)] = []
     private var outcomes: [Int: Result<Void, any Error>] = [:]
     private var nextTicket = 0
     private var isWorking = false
@@ -19,17 +19,17 @@ actor PacketFilter {
     init(bridge: String) throws {
         rules = FilterRules(bridge: bridge)
         model = FilterModel(rules: rules)
-        context = try NFTablesContext()
+        connection = try FilterConnection()
     }
 
     /// Changes the model and the kernel. Returns when the rules are in force.
     ///
     /// - Throws: `PacketFilterError`; what the change would have added is then neither in the kernel nor in the model.
     func apply(_ change: FilterModel.Change) async throws {
-        let commands = model.apply(change)
-        guard isInstalled, !commands.isEmpty else { return }
+        let transaction = model.apply(change)
+        guard isInstalled, !transaction.isEmpty else { return }
         do {
-            try await commit(commands)
+            try await commit(transaction)
         } catch {
             switch change {
             case .publish(let ports): _ = model.apply(.unpublish(ports))
@@ -46,10 +46,10 @@ actor PacketFilter {
     }
 
     /// Whoever finds nobody at work takes all that is waiting, also the others'.
-    private func commit(_ commands: String) async throws {
+    private func commit(_ transaction: NFTablesTransaction) async throws {
         let ticket = nextTicket
         nextTicket += 1
-        pending.append((ticket, commands))
+        pending.append((ticket, transaction))
         while true {
             if let outcome = outcomes.removeValue(forKey: ticket) { return try outcome.get() }
             if isWorking {
@@ -59,7 +59,7 @@ actor PacketFilter {
             isWorking = true
             let batch = pending
             pending = []
-            let outcome = await attempt(batch.map(\.commands).joined())
+            let outcome = await attempt(batch.reduce(into: NFTablesTransaction()) { $0.append($1.transaction) })
             for entry in batch { outcomes[entry.ticket] = outcome }
             isWorking = false
             let sleepers = idle
@@ -68,9 +68,9 @@ actor PacketFilter {
         }
     }
 
-    private func attempt(_ commands: String) async -> Result<Void, any Error> {
+    private func attempt(_ transaction: NFTablesTransaction) async -> Result<Void, any Error> {
         do {
-            try await run(commands)
+            try await run(transaction)
         } catch {
             // Somebody changed the table behind our back, or a change is refused: writing the whole table from the model tells which.
             do { try await run(model.everything) } catch { return .failure(error) }
@@ -89,12 +89,12 @@ actor PacketFilter {
     func remove() async throws {
         isInstalled = false
         for name in model.bridges.keys { await forgetInDockerUser(name) }
-        try await run("table \(rules.table)\ndelete table \(rules.table)\n")
+        try await run(rules.absence)
     }
 
-    private func run(_ commands: String) async throws {
-        let context = context
-        try await NIOThreadPool.singleton.runIfActive { _ = try context.run(commands) }
+    private func run(_ transaction: NFTablesTransaction) async throws {
+        let connection = connection
+        try await NIOThreadPool.singleton.runIfActive { try connection.commit(transaction) }
     }
 
     // MARK: - Next to Docker
@@ -104,21 +104,24 @@ actor PacketFilter {
     /// Nothing happens where the chain does not exist: then nothing of Docker's stands in the way.
     func acceptInDockerUser() async {
         let names = model.bridges.keys.sorted()
-        await editDockerUser { DockerUserChain.missing(family: $0, bridges: names, listing: $1) }
+        await editDockerUser { DockerUserChain.missing($0, bridges: names, rules: $1) }
     }
 
     private func forgetInDockerUser(_ bridge: String) async {
-        await editDockerUser { DockerUserChain.stale(family: $0, bridge: bridge, listing: $1) }
+        await editDockerUser { DockerUserChain.stale($0, bridge: bridge, rules: $1) }
     }
 
-    private func editDockerUser(_ edit: @escaping @Sendable (_ family: String, _ listing: String) -> String) async {
-        let context = context
-        try? await NIOThreadPool.singleton.runIfActive {
-            for family in ["ip", "ip6"] {
-                // A listing fails where the chain does not exist. Losing a race with Docker is repaired by the monitor.
-                guard let listing = try? context.run("list chain \(family) filter DOCKER-USER") else { continue }
-                let commands = edit(family, listing)
-                if !commands.isEmpty { _ = try? context.run(commands) }
+    private func editDockerUser(_ edit: @escaping @Sendable (_ table: NFTablesTable, _ rules: [NFTablesRule]) -> NFTablesTransaction) async {
+        let connection = connection
+        for table in DockerUserChain.tables {
+            do {
+                try await NIOThreadPool.singleton.runIfActive {
+                    guard let rules = try connection.rules(of: DockerUserChain.name, in: table) else { return }
+                    try connection.commit(edit(table, rules))
+                }
+            } catch {
+                // Losing a race with Docker, mostly; the monitor repairs that.
+                Log.debug("chain \(DockerUserChain.name) of table \(table): \(error)")
             }
         }
     }

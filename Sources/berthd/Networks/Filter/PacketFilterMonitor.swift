@@ -39,6 +39,8 @@ struct PacketFilterMonitor: Sendable {
     /// Returns when somebody else has removed something of ours, with what to say about it. What happens until the next call is covered by writing the whole table then.
     private func watch() async throws -> String {
         let socket = try NetlinkSocket(family: NetfilterEvents.family, groups: [NetfilterEvents.group])
+        // A table of many elements is announced with a message for each; what does not fit would be lost and the table written again for nothing.
+        socket.reserve(bytes: 0, answers: 4096)
         let descriptor = try socket.duplicateDescriptor().release()
         let channel = try await NIOPipeBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 64 * 1024))
@@ -50,7 +52,7 @@ struct PacketFilterMonitor: Sendable {
             for try await buffer in inbound {
                 for change in events.take(Array(buffer.readableBytesView)) {
                     if change.removed && change.tables.contains(filter.rules.name) { return "somebody removed rules" }
-                    if change.newChains.contains("DOCKER-USER") { await filter.acceptInDockerUser() }
+                    if change.newChains.contains(DockerUserChain.name) { await filter.acceptInDockerUser() }
                 }
             }
             try Task.checkCancellation()
