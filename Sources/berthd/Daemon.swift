@@ -70,6 +70,7 @@ struct Daemon: Sendable {
             await ShutdownSignal.wait()
             Log.info("berthd ends; containers go on running")
             await server.close()
+            if !environment.store.all.contains(where: \.record.lifecycle.isRunning) { await networks.withdraw() }
             if !config.pidfile.isEmpty { unlink(config.pidfile) }
             tasks.cancelAll()
         }

@@ -36,7 +36,7 @@ struct DaemonConfig: Sendable, Equatable {
     var cgroupParent = ""
 
     var bip = ""
-    /// Name of a bridge that exists already, or `none`; empty: berth0.
+    /// Name of a bridge that exists already, or `none`; empty: one of our own.
     var bridge = ""
     var fixedCIDR = ""
     var defaultAddressPools: [AddressPool] = []

@@ -47,7 +47,7 @@ def engine():
     subprocess.run(["ip", "link", "delete", BRIDGE], check=True)
     for parent in leaks.cgroup_parents(BRIDGE):
         parent.rmdir()
-    subprocess.run(["nft", "delete", "table", "inet", f"berth-{BRIDGE}"], check=True)
+    assert subprocess.run(["nft", "list", "table", "inet", f"berth-{BRIDGE}"], capture_output=True).returncode == 1, "the table goes with an idle engine"
     left = leaks.snapshot(folder, BRIDGE)
     if not os.environ.get("KEEP"):
         shutil.rmtree(folder)

@@ -1,3 +1,4 @@
+import BerthDefaults
 import Netlink
 
 extension NetworkConfiguration {
@@ -11,9 +12,13 @@ extension NetworkConfiguration {
             guard let value = IPNetwork(text) else { throw DaemonError.invalid("invalid \(flag): \"\(text)\" is no CIDR address") }
             return value
         }
+        bridgeName = Self.defaultBridge(dataRoot: config.dataRoot)
+        filterName = bridgeName
         if !config.bridge.isEmpty {
             guard NetworkRequestReader.isLinkName(config.bridge) else { throw DaemonError.invalid("invalid --bridge: \"\(config.bridge)\"") }
             bridgeName = config.bridge
+            ownsBridge = false
+            if bridgeName != "none" { filterName = bridgeName }
         }
         bridgeAddress = try network(config.bip, "--bip")
         fixedCIDR = try network(config.fixedCIDR, "--fixed-cidr")
@@ -39,5 +44,12 @@ extension NetworkConfiguration {
             hostGateway = [address]
         }
         self.engineID = engineID
+    }
+
+    /// `berth0`, and for an engine with another data root a name made of that: engines on one machine share neither a bridge nor a table.
+    static func defaultBridge(dataRoot: String) -> String {
+        guard dataRoot != Defaults.dataRoot else { return "berth0" }
+        let hash = dataRoot.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
+        return "berth" + String(String(hash | 1 << 63, radix: 16).suffix(8))
     }
 }

@@ -4,6 +4,10 @@ import Netlink
 struct NetworkConfiguration: Sendable {
     /// `--bridge`: name of the default bridge's link; "none" means that there is no default bridge.
     var bridgeName = "berth0"
+    /// The default bridge is the engine's to make and to remove: it was not named with `--bridge`.
+    var ownsBridge = true
+    /// What tells this engine's packet filter table from those of others on the machine: the default bridge's name, or what stands for it.
+    var filterName = "berth0"
     /// `--bip`: address and prefix of the default bridge.
     var bridgeAddress: IPNetwork?
     /// `--fixed-cidr`.

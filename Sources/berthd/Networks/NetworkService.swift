@@ -50,7 +50,7 @@ actor NetworkService {
     init(configuration: NetworkConfiguration, database: DaemonDatabase, events: EventHub) throws {
         self.configuration = configuration
         store = NetworkStore(database: database)
-        filter = try PacketFilter(bridge: configuration.bridgeName)
+        filter = try PacketFilter(bridge: configuration.filterName)
         self.events = events
     }
 
