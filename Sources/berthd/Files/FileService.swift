@@ -139,7 +139,10 @@ struct FileService: Sendable {
         let place = environment.config.execRoot
         if record.lifecycle.isRunning {
             let base = ContainerFilesystem.Base.process(record.lifecycle.pid, containerID: record.id)
-            return try await blocking { () throws(SystemError) in try ContainerFilesystem(base, placing: placements, at: place) }
+            do { return try await blocking { () throws(SystemError) in try ContainerFilesystem(base, placing: placements, at: place) } } catch let error as SystemError {
+                // It ended in this moment, and the exit is not noted yet: its layers can be read.
+                guard !writing, error.errno == .noSuchFile || error.errno == .noSuchProcess, !Files.exists("/proc/\(record.lifecycle.pid)/ns/mnt") else { throw error }
+            }
         }
         let layers = try RootfsLayers(try await environment.supervisor.snapshotMounts(key: record.id))
         return try await blocking { () throws(SystemError) in
