@@ -1,6 +1,5 @@
 import BerthDefaults
 import LinuxSystem
-import NIOCore
 
 /// The folder of one registry below a `certs.d`: `hosts.toml` as containerd has it, or certificates alone as Docker has them.
 ///
@@ -169,7 +168,7 @@ struct HostsFile {
     private func absolute(_ file: String) -> String { file.hasPrefix("/") ? file : "\(directory)/\(file)" }
 
     /// A duration as Go writes it: "1m30s", "500ms".
-    static func duration(_ text: String) -> TimeAmount? {
+    static func duration(_ text: String) -> Duration? {
         let units: [(String, Int64)] = [("ms", 1_000_000), ("us", 1_000), ("ns", 1), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000)]
         var rest = text[...]
         var total: Int64 = 0

@@ -1,6 +1,4 @@
 import BerthDefaults
-import NIOCore
-import NIOSSL
 import OCISpec
 
 /// One place where repositories can be had: the registry itself, or a mirror of it.
@@ -35,7 +33,7 @@ struct RegistryHost: Sendable, Equatable {
     var proxied: String?
     /// Whether this is the registry that the image's name speaks of: only it is given the user's credentials without being asked for by name.
     var isOrigin = true
-    var connectTimeout: TimeAmount?
+    var connectTimeout: Duration?
 
     /// "http://127.0.0.1:5000", for people.
     var description: String { "\(schemes.first ?? "https")://\(authority)\(path == "/v2" ? "" : path)" }

@@ -78,7 +78,9 @@ struct TransferService: GRPCService {
         let client = try engine.registry(registry, in: namespace)
         let unpacks = try unpacks(store)
         try await engine.withLease(lease, in: namespace) { lease in
-            let pull = PullTransfer(engine: engine, client: client, namespace: namespace, lease: lease, progress: progress)
+            let pull = PullTransfer(
+                engine: engine, client: client, namespace: namespace, lease: lease, progress: progress, manifestLimit: Int(store.manifestLimit),
+                allMetadata: store.allMetadata)
             _ = try await pull.run(to: store, matcher: PlatformMatcher(store.platforms), unpacks: unpacks)
         }
         // A name that moved leaves its old target behind.
@@ -95,6 +97,8 @@ struct TransferService: GRPCService {
     private func load(
         _ source: TransferTypes_ImageImportStream, _ store: TransferTypes_ImageStore, _ progress: TransferProgress, in namespace: String, lease: String?
     ) async throws {
+        // An archive's members are all here already; what is chosen of them is a matter of platforms.
+        guard store.manifestLimit == 0, !store.allMetadata else { throw StorageError(.unimplemented, "manifest limit or all metadata at import: not implemented") }
         guard !source.forceCompress else { throw StorageError(.unimplemented, "compressing layers at import: not implemented") }
         let stream = try engine.streams.get(source.stream, in: namespace)
         defer { stream.close() }

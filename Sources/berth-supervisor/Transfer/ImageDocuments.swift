@@ -128,6 +128,16 @@ struct PlatformMatcher: Sendable {
     }
 
     /// The members to take: for each wanted platform the best, or all.
+    /// - Parameter limit: how many at most; 0 for no limit.
+    func choose(_ members: [Descriptor], limit: Int) -> [Descriptor] {
+        let chosen = choose(members)
+        guard limit > 0, chosen.count > limit else { return chosen }
+        // Of all platforms the machine's own come first.
+        let ranked = wanted.isEmpty ? chosen.filter { Self.host.rank($0.platform) != nil } + chosen.filter { Self.host.rank($0.platform) == nil } : chosen
+        return Array(ranked.prefix(limit))
+    }
+
+    /// The members to take, without a limit.
     func choose(_ members: [Descriptor]) -> [Descriptor] {
         guard !wanted.isEmpty else { return members }
         var chosen: [Descriptor] = []

@@ -11,6 +11,10 @@ struct PullTransfer {
     let namespace: String
     let lease: String
     let progress: TransferProgress
+    /// At most so many members of an index, the best ones; 0 for all that match.
+    var manifestLimit = 0
+    /// Manifests and configurations of the other platforms too, without their layers.
+    var allMetadata = false
 
     /// - Parameters:
     ///   - matcher: the platforms whose content is fetched.
@@ -57,7 +61,7 @@ struct PullTransfer {
                 let index = try ImageDocuments.index(bytes, descriptor)
                 return (index, ImageDocuments.referenceLabels(index))
             }
-            let members = matcher.choose(index.manifests)
+            let members = matcher.choose(index.manifests, limit: manifestLimit)
             guard !members.isEmpty || index.manifests.isEmpty else {
                 throw StorageError(.notFound, "no matching manifest for \(Self.text(matcher)) in the manifest list entries: no match for platform in manifest: not found")
             }
@@ -68,11 +72,24 @@ struct PullTransfer {
                 try await fetch(
                     member, parents: [TransferProgress.name(of: descriptor)], matcher: matcher, unpacks: wanted, isRoot: false, depth: depth + 1)
             }
+            guard allMetadata else { return }
+            for member in index.manifests where MediaType.isManifest(member.mediaType) && !members.contains(where: { $0.digest == member.digest }) {
+                try await fetchMetadata(member, parents: [TransferProgress.name(of: descriptor)])
+            }
         } else if MediaType.isManifest(descriptor.mediaType) {
             try await fetchImage(descriptor, parents: parents, matcher: isRoot ? matcher : PlatformMatcher([Platform]()), unpacks: unpacks)
         } else {
             throw StorageError(.invalidArgument, "unsupported media type \(descriptor.mediaType) for an image: invalid argument")
         }
+    }
+
+    /// What describes an image of another platform.
+    private func fetchMetadata(_ descriptor: Descriptor, parents: [String]) async throws {
+        let manifest = try await document(descriptor, parents: parents) { bytes in
+            let manifest = try ImageDocuments.manifest(bytes, descriptor)
+            return (manifest, ImageDocuments.referenceLabels(manifest))
+        }
+        try await blob(manifest.config, progress.job(manifest.config, parents: [TransferProgress.name(of: descriptor)]))
     }
 
     private static func text(_ matcher: PlatformMatcher) -> String {

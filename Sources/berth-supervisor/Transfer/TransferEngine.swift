@@ -47,8 +47,8 @@ final class TransferEngine: Sendable {
     }
 
     /// On an event loop of its own, so that a fast download does not hold up the calls of others.
-    private func http(connectTimeout: TimeAmount?) -> HTTPClient {
-        let timeout = connectTimeout ?? .seconds(30)
+    private func http(connectTimeout: Duration?) -> HTTPClient {
+        let timeout = TimeAmount(connectTimeout ?? .seconds(30))
         return clients.withLock { clients in
             if let client = clients[timeout] { return client }
             var configuration = HTTPClient.Configuration(

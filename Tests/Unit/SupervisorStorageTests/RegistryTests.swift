@@ -47,6 +47,23 @@ import Testing
         #expect(choose("amd64", nil) == "amd64/")
         #expect(choose("s390x", nil) == nil)
     }
+
+    @Test func `a limit keeps the best members of an index`() throws {
+        let digest = try Digest(parsing: "sha256:" + String(repeating: "0", count: 64))
+        let members = ["s390x", PlatformMatcher.host.wanted[0].architecture, "riscv64"].map {
+            Descriptor(mediaType: MediaType.ociManifest, digest: digest, size: 1, platform: Platform(architecture: $0, os: "linux"))
+        }
+        let all = PlatformMatcher([Platform]())
+        #expect(all.choose(members, limit: 0).count == 3)
+        #expect(all.choose(members, limit: 1).map(\.platform?.architecture) == [PlatformMatcher.host.wanted[0].architecture])
+        #expect(all.choose(members, limit: 2).count == 2)
+    }
+
+    @Test func `scopes are asked for together and once`() {
+        #expect(RegistryAuthorization.union("repository:a:pull,push", "repository:a:pull") == "repository:a:pull,push")
+        #expect(RegistryAuthorization.union("repository:a:pull", "repository:a:pull,push repository:b:pull") == "repository:a:pull,push repository:b:pull")
+        #expect(RegistryAuthorization.union("repository:host:5000/a:pull", "") == "repository:host:5000/a:pull")
+    }
 }
 
 @Suite struct ImageDocumentTests {
