@@ -149,6 +149,29 @@ def test_an_absolute_link_leads_within_the_container(engine, docker, name, tmp_p
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f"], "a file of the container on the host"
 
 
+def test_a_volume_behind_an_absolute_link_is_found(docker, name, tmp_path):
+    """As /var/run -> /run: the mount stands where the link leads inside of the container."""
+    docker.ok("run", "--name", f"{name}-made", IMAGE, "ln", "-s", "/real", "/linked")
+    docker.ok("commit", f"{name}-made", f"{name}-image")
+    docker.ok("create", "--name", name, "-v", f"{name}:/linked/data", f"{name}-image", "true")
+    (tmp_path / "f").write_text("text")
+    docker.ok("cp", tmp_path / "f", f"{name}:/linked/data/f")
+    assert docker.ok("run", "--rm", "-v", f"{name}:/d", IMAGE, "cat", "/d/f") == "text"
+    docker.ok("rm", "-f", name, f"{name}-made")
+    docker.ok("rmi", f"{name}-image")
+    docker.ok("volume", "rm", name)
+
+
+@pytest.mark.parametrize("program,magic", [("xz", b"\xfd7zXZ\x00"), ("unpigz", b"\x1f\x8b\x08\x00"), ("zstd", b"\x28\xb5\x2f\xfd")])
+def test_no_program_of_a_container_is_run(engine, docker, name, program, magic):
+    """GHSA-x86f-5xw2-fm2r: unpacking must not start what the image calls a decompressor."""
+    docker.ok("run", "-d", "--name", name, IMAGE, "sh", "-c", f"mkdir -p /usr/bin; printf '#!/bin/sh\\ntouch /ran /tmp/ran\\n' > /usr/bin/{program}; chmod 755 /usr/bin/{program}; cp /usr/bin/{program} /bin/; exec sleep 1000")
+    docker.ok("exec", name, "sh", "-c", f"until [ -x /bin/{program} ]; do :; done")
+    status, message = put(engine, name, "/tmp", magic + b"\0" * 600)
+    assert status >= 400, message
+    assert docker.run("exec", name, "ls", "/ran", "/tmp/ran").returncode != 0
+
+
 @pytest.mark.parametrize("body,status,expected", [(b"", 200, ""), (b"garbage", 500, "unexpected EOF"), (b"g" * 600, 500, "invalid tar header")])
 def test_what_is_no_archive_is_refused(engine, docker, name, body, status, expected):
     docker.ok("create", "--name", name, IMAGE)
