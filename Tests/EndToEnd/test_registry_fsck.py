@@ -26,11 +26,14 @@ def registry():
 def stopped(tmp_path, registry):
     """An engine with an image and a container, stopped."""
     engine = Engine(tmp_path / "e", "--bridge", "none").start()
-    engine.clients()["docker"].ok("pull", f"{registry.name}/app")
-    engine.clients()["docker"].ok("create", "--name", "checked", "--network", "none", f"{registry.name}/app", "cat", "/two")
-    engine.stop()
-    yield engine
-    engine.stop()
+    try:
+        docker = engine.clients()["docker"]
+        docker.ok("pull", f"{registry.name}/app")
+        docker.ok("create", "--name", "checked", "--network", "none", f"{registry.name}/app", "cat", "/two")
+        engine.stop()
+        yield engine
+    finally:
+        engine.stop()
 
 
 def fsck(engine, *args):
@@ -77,6 +80,7 @@ def test_damage_is_repaired_and_the_next_pull_brings_back_what_was_lost(stopped,
     docker = stopped.clients()["docker"]
     docker.ok("pull", f"{registry.name}/app")
     assert docker.ok("start", "-a", "checked") == "2"
+    docker.ok("rm", "-f", "checked")
 
 
 def test_a_layer_below_a_container_is_told_and_left(stopped):

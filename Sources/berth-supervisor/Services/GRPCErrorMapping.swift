@@ -2,6 +2,7 @@ import BerthDefaults
 import GRDB
 import GRPCSocket
 import LinuxSystem
+import OCILayer
 
 /// The only place that knows gRPC codes: what the supervisor's errors are to a client.
 enum GRPCErrorMapping {
@@ -10,6 +11,8 @@ enum GRPCErrorMapping {
         case let error as GRPCStatus: error
         case let error as SupervisorError: GRPCStatus(error.code, error.message)
         case let error as SystemError: GRPCStatus(code(of: error.errno), "\(error)")
+        // What an archive is, its sender is to blame for.
+        case let error as TarError: GRPCStatus(.invalidArgument, "\(error)")
         case let error as DatabaseError:
             // The same words as for a file that does not fit.
             GRPCStatus(
