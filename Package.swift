@@ -16,9 +16,6 @@ let testing = Context.environment["BERTH_TESTING"] != nil
 /// The shim and the runtime: fully static, position dependent, so that they start in under a millisecond and share no library with anybody.
 let staticProgram: [LinkerSetting] = testing ? [] : [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections"], .when(platforms: [.linux]))]
 
-/// The runtime begins in CSealedStart, before libc does.
-let sealedStart: [LinkerSetting] = testing ? [] : [.unsafeFlags(["-Xlinker", "-e", "-Xlinker", "berth_sealed_start"], .when(platforms: [.linux]))]
-
 /// The daemons and the client: Swift's library inside the program. This halves the anonymous memory of an idle daemon.
 /// The C halves of Foundation are named because the autolink entries of a shared build leave them out.
 let selfContained: [LinkerSetting] = testing ? [] : [
@@ -93,8 +90,8 @@ let package = Package(
             swiftSettings: strict, linkerSettings: staticProgram),
         .executableTarget(
             name: "berth-runtime",
-            dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "CSeccomp", "CCap", "CSealedStart"],
-            swiftSettings: strict, linkerSettings: staticProgram + sealedStart),
+            dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "CSeccomp", "CCap"],
+            swiftSettings: strict, linkerSettings: staticProgram),
         .executableTarget(
             name: "berth-init", dependencies: ["LinuxSystem"], swiftSettings: strict, linkerSettings: staticProgram),
 
@@ -123,7 +120,6 @@ let package = Package(
         .target(name: "Cgroups", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Cgroups", swiftSettings: strict),
         .target(name: "LinuxSystem", dependencies: ["CLinux"], path: "Sources/Linux/LinuxSystem", swiftSettings: strict),
         .target(name: "CLinux", path: "Sources/Linux/CLinux"),
-        .target(name: "CSealedStart", path: "Sources/Linux/CSealedStart"),
         .systemLibrary(name: "CSeccomp", path: "Sources/Linux/CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         .systemLibrary(name: "CCap", path: "Sources/Linux/CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
         .systemLibrary(name: "CISAL", path: "Sources/Linux/CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),

@@ -11,9 +11,8 @@ import LinuxSystem
 ///    end. Therefore the file is reached through a read-only mount that belongs to no mount namespace: nobody can make it writable, and opening the
 ///    link for writing is EROFS whatever capabilities the container has.
 ///
-/// The mount is a detached clone of the binary's own (open_tree, mount_setattr), from which the program executes itself once more, and
-/// copies nothing. It usually has happened by the time this is asked: CSealedStart does it before libc starts, whose start is what costs time. A caller
-/// that starts the runtime from a read-only mount, as berth-shim does, saves even that.
+/// The mount is a detached clone of the binary's own (open_tree, mount_setattr), from which the program executes itself once more; nothing is copied.
+/// A caller that starts the runtime from a read-only mount, as berth-shim does, saves the second start.
 enum ExecutableSeal {
     /// Comes back when the running program is sealed; executes it again when it is not.
     ///
