@@ -132,7 +132,7 @@ let package = Package(
         tests("OCISpecTests", "Unit", ["OCISpec", "JSONCodec"]),
         tests("JSONCodecTests", "Unit", ["JSONCodec", "OCISpec"]),
         tests("OCILayerTests", "Unit", ["OCILayer"]),
-        tests("SupervisorStorageTests", "Unit", ["berth-supervisor", "BerthDefaults", "OCILayer", "OCISpec", "LinuxSystem"]),
+        tests("SupervisorStorageTests", "Unit", ["berth-supervisor", "BerthDefaults", "OCILayer", "OCISpec", "LinuxSystem"] + nio),
         tests("CgroupsTests", "Unit", ["Cgroups"]),
         tests("DockerAPITests", "Unit", ["DockerAPI"]),
         tests(

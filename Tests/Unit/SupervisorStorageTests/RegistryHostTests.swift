@@ -1,6 +1,7 @@
 @testable import berth_supervisor
 import BerthDefaults
 import LinuxSystem
+import NIOCore
 import Testing
 
 @Suite struct `hosts.toml and certs.d` {
