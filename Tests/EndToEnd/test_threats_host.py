@@ -114,6 +114,13 @@ def test_k_a_malformed_request_is_refused_and_nothing_else(engine, request_text,
     assert engine.answers()
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"HostConfig":' + "[" * 100_000])
+def test_l_brackets_without_end_are_refused(engine, text):
+    status, answer = engine.request("POST", "/containers/create", text)
+    assert status == 400 and answer["message"], answer
+    assert engine.answers()
+
+
 @pytest.mark.parametrize("cpus", ["0-4294967295", "0-99999999999999999999", "-1", "1-0", "a"])
 def test_l_an_endless_cpu_list_is_refused_at_once(docker, cpus, name):
     docker.fails("run", "--rm", "--name", name, "--cpuset-cpus", cpus, IMAGE, "true", code=125, timeout=5)
