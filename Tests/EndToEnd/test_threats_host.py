@@ -114,7 +114,7 @@ def test_k_a_malformed_request_is_refused_and_nothing_else(engine, request_text,
     assert engine.answers()
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"HostConfig":' + "[" * 100_000])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 20_000, '{"HostConfig":' + "[" * 100_000])
 def test_l_brackets_without_end_are_refused(engine, text):
     status, answer = engine.request("POST", "/containers/create", text)
     assert status == 400 and answer["message"], answer
