@@ -31,6 +31,8 @@ final class ContainerTask {
     var ownsPIDNamespace = false
     /// The init process has been reaped, and its end is told when that of every exec has been.
     private var heldInitExit: ExitRecord?
+    /// The runtime's `delete`, begun before anybody asked for it.
+    private var deletion: Deletion?
     private let onDeleted: (ContainerTask) -> Void
 
     var id: String { request.id }
@@ -120,6 +122,7 @@ final class ContainerTask {
             case .publishExit(let record):
                 publish(.exit(container: id, process: target.isInit ? id : target.execID, pid: UInt32(target.pid), status: record.status, at: record.time))
                 target.answerWaiters()
+                if target.isInit { deleteAhead() }
             }
         }
     }
@@ -171,7 +174,7 @@ final class ContainerTask {
         }
         // A container that was created and never started still has its init process, waiting.
         let force = process.state.phase == .created ? ["--force"] : []
-        runtime.run(["delete"] + force + [id]) { result in
+        deleteInRuntime(force) { result in
             if case .failure(let error) = result, !error.message.contains("does not exist") { failure = error.message }
             step()
         }
@@ -185,6 +188,23 @@ final class ContainerTask {
         }
         process.whenEnded(over)
         if !isOver { environment.loop.after(milliseconds: 5000, over) }
+    }
+
+    /// The container has ended, and what comes next is its deletion: our own runtime cleans up while the news of the exit travels. Of another runtime
+    /// somebody may still want to ask something.
+    private func deleteAhead() {
+        guard runtime.settings.isBundled, deletion == nil else { return }
+        let ahead = Deletion()
+        deletion = ahead
+        runtime.run(["delete", id]) { ahead.end($0) }
+    }
+
+    private func deleteInRuntime(_ force: [String], _ completion: @escaping (Result<Void, RuntimeInvocation.Failure>) -> Void) {
+        guard let deletion else { return runtime.run(["delete"] + force + [id], completion: completion) }
+        deletion.whenEnded { [self] result in
+            if case .success = result { return completion(result) }
+            runtime.run(["delete"] + force + [id], completion: completion)
+        }
     }
 
     private func finishDelete(_ reply: TTRPCConnection.Reply) {
