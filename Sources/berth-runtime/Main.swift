@@ -57,11 +57,20 @@ struct Main {
             if command.isSealed { try ExecutableSeal.ensure() }
             let parsed = try CommandLineParser.parse(global.arguments.dropFirst(), command.specs + [GlobalOptions.help], stopAfter: command.stopAfter)
             if parsed.has("help") { return try help(name) }
-            label = "\(name)\(parsed.arguments.first.map { " \($0)" } ?? ""): "
+            label = Self.label(name, parsed.arguments.first)
             return try command.body(parsed, options)
         } catch {
             diagnostics.fail(label + error.message)
             return failureCode
+        }
+    }
+
+    /// What stands before a failure's message: in runc's form where engines show it to their users.
+    private static func label(_ command: String, _ id: String?) -> String {
+        switch command {
+        case "create", "run", "restore": "berth-runtime \(command) failed: "
+        case "exec": ""
+        default: "\(command)\(id.map { " \($0)" } ?? ""): "
         }
     }
 

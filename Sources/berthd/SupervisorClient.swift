@@ -38,7 +38,9 @@ struct SupervisorClient: Sendable {
         do {
             return try await grpc.unary(method, request, namespace: namespace, timeout: timeout)
         } catch {
-            throw DaemonError(error.errorCode, error.message)
+            // A runtime's failure ends with its code in Docker's answers: containerd's clients write it behind what the shim says.
+            let isRuntimes = error.message.hasPrefix("OCI runtime ") && !error.message.hasSuffix(": unknown")
+            throw DaemonError(error.errorCode, isRuntimes ? error.message + ": unknown" : error.message)
         }
     }
 
