@@ -14,7 +14,8 @@ struct Diagnostics {
     /// Reports the failure of a command, once.
     func fail(_ message: String) {
         record("error", message)
-        print("berth-runtime: \(message)")
+        // A failed create or run begins with the program's name already, as runc's does.
+        print(message.hasPrefix("berth-runtime ") ? message : "berth-runtime: \(message)")
     }
 
     func warn(_ message: String) {

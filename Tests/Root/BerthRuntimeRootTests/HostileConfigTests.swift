@@ -14,7 +14,7 @@ struct HostileConfigTests {
         let result = try bundle.shell("timeout 20 \(bundle.runtime) --root \(bundle.state) run -b \(bundle.path) \(id) </dev/null")
         #expect(result.code == 1, comment)
         #expect(result.lines.count == 1, comment)
-        #expect(result.output.hasPrefix("berth-runtime: run"), comment)
+        #expect(result.output.hasPrefix("berth-runtime run failed: "), comment)
         #expect(result.output.contains(words), comment)
         #expect(!Files.exists("\(bundle.state)/\(id)"), comment)
         #expect(try bundle.shell("ls -d /sys/fs/cgroup/*/\(id) /sys/fs/cgroup/\(id) 2>/dev/null").output.isEmpty, comment)
