@@ -20,7 +20,11 @@ if [[ $(id -u) -ne 0 ]]; then
   exit 1
 fi
 echo "installing ${missing[*]}"
-# Another package manager may hold the lock for a moment: let apt wait instead of failing.
+# Another package manager may hold a lock for a moment: wait instead of failing. apt waits for dpkg's by itself, for that of the lists it does not.
 apt=(apt-get -qq -o DPkg::Lock::Timeout=120)
-"${apt[@]}" update
+for _ in $(seq 120); do
+  complaint=$("${apt[@]}" update 2>&1) && break
+  [[ $complaint == *"Could not get lock"* ]] || { echo "$complaint" >&2; exit 1; }
+  sleep 1
+done
 DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
