@@ -63,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "berthd",
             dependencies: [
-                "DockerAPI", "ContainerdAPI", "GRPCSocket", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Netlink",
+                "DockerAPI", "ContainerdAPI", "GRPCSocket", "DurableStore", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Netlink",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -75,7 +75,7 @@ let package = Package(
         .executableTarget(
             name: "berth-supervisor",
             dependencies: [
-                "ContainerdAPI", "GRPCSocket", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Cgroups", "CISAL", "CZstd",
+                "ContainerdAPI", "GRPCSocket", "DurableStore", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Cgroups", "CISAL", "CZstd",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -108,6 +108,10 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ] + nio,
             path: "Sources/Contracts/GRPCSocket", swiftSettings: strict),
+        .target(
+            name: "DurableStore",
+            dependencies: [.product(name: "GRDB", package: "GRDB.swift"), .product(name: "NIOPosix", package: "swift-nio")],
+            path: "Sources/Contracts/DurableStore", swiftSettings: strict),
         .target(name: "OCILayer", dependencies: ["LinuxSystem"], path: "Sources/Contracts/OCILayer", swiftSettings: strict),
         // Below this line: no Foundation, no Concurrency, no Dispatch.
         .target(name: "TaskAPI", dependencies: ["CProtobufC"], path: "Sources/Contracts/TaskAPI", exclude: ["protos", "generate.sh"], swiftSettings: strict),
@@ -134,6 +138,7 @@ let package = Package(
         tests("OCILayerTests", "Unit", ["OCILayer"]),
         tests("SupervisorStorageTests", "Unit", ["berth-supervisor", "BerthDefaults", "OCILayer", "OCISpec", "LinuxSystem"] + nio),
         tests("CgroupsTests", "Unit", ["Cgroups"]),
+        tests("LinuxSystemTests", "Unit", ["LinuxSystem"]),
         tests("DockerAPITests", "Unit", ["DockerAPI"]),
         tests(
             "BerthdTests", "Unit",

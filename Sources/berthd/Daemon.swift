@@ -49,7 +49,7 @@ struct Daemon: Sendable {
         let containers = ContainerService(environment)
         let execs = ExecService(environment)
         let monitor = ExitMonitor(service: containers, execs: execs)
-        for record in try environment.store.load() { environment.store.add(ManagedContainer(record)) }
+        for record in try environment.store.load() { environment.store.add(ManagedContainer(record, mayHaveTask: true)) }
         await networks.setLookup(NetworkLookup(service: containers))
         try await networks.start()
         try await volumes.start(containers: Set(environment.store.all.map(\.id)))
@@ -144,14 +144,12 @@ enum ShutdownSignal {
     /// Returns at the first signal.
     static func wait() async { for await _ in requests.stream { return } }
 
-    /// The main thread's life: tells `wait` of the first signal, and ends the process at the second.
+    /// The main thread's life: tells `wait` of the first signal, and ends the process at the second. Meanwhile it gives back memory that nobody uses.
     static func serve() -> Never {
-        var set = set()
-        var number: CInt = 0
-        sigwait(&set, &number)
+        var memory = IdleMemory()
+        _ = memory.rest(untilOneOf: set())
         requests.continuation.yield()
-        sigwait(&set, &number)
-        exit(128 + number)
+        exit(128 + memory.rest(untilOneOf: set()))
     }
 
     private static func set() -> sigset_t {

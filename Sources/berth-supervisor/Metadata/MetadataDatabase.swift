@@ -1,8 +1,8 @@
 import BerthDefaults
+import DurableStore
 import GRDB
 import LinuxSystem
 import NIOPosix
-import Synchronization
 
 /// The supervisor's one database: what exists, in every namespace. What runs is with the shims, bytes are in the content store.
 ///
@@ -55,7 +55,7 @@ final class MetadataDatabase: Sendable {
         }
         pool = try DatabasePool(path: path, configuration: configuration)
         try Self.migrator.migrate(pool)
-        commits = GroupCommit(pool: pool, threads: threads)
+        commits = GroupCommit(writer: pool, threads: threads)
     }
 
     /// Changes the database, durably by the time this returns. Changes that arrive together share one commit; each is undone alone when it throws.
@@ -137,97 +137,5 @@ final class MetadataDatabase: Sendable {
     /// Makes sure that the namespace is listed. Part of every transaction that creates something in it.
     static func ensureNamespace(_ name: String, _ db: Database) throws {
         try db.execute(literal: "INSERT OR IGNORE INTO namespaces (name) VALUES (\(name))")
-    }
-}
-
-/// Runs transactions on one thread and commits those that wait together as one.
-///
-/// A commit waits for the disk; while it does, the next changes gather. Each runs inside a savepoint, so that one that throws leaves the others alone.
-/// Nobody is answered before the commit has returned.
-private final class GroupCommit: Sendable {
-    private struct Job: Sendable {
-        /// Runs the change; what it returns or throws is kept until `finish`.
-        let run: @Sendable (Database) throws -> Void
-        /// Answers: nil after a commit, the error when it failed.
-        let finish: @Sendable ((any Error)?) -> Void
-    }
-
-    private struct State {
-        var jobs: [Job] = []
-        var isRunning = false
-    }
-
-    /// The result of one change until its commit.
-    private final class Outcome<Value: Sendable>: Sendable {
-        let result = Mutex<Result<Value, any Error>?>(nil)
-    }
-
-    private static let largestGroup = 256
-    private let pool: DatabasePool
-    private let threads: NIOThreadPool
-    private let state = Mutex(State())
-
-    init(pool: DatabasePool, threads: NIOThreadPool) {
-        self.pool = pool
-        self.threads = threads
-    }
-
-    func submit<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
-        let outcome = Outcome<Value>()
-        return try await withUnsafeThrowingContinuation { (continuation: UnsafeContinuation<Value, any Error>) in
-            let job = Job { db in
-                do {
-                    let value = try body(db)
-                    outcome.result.withLock { $0 = .success(value) }
-                } catch {
-                    outcome.result.withLock { $0 = .failure(error) }
-                    throw error
-                }
-            } finish: { error in
-                let result = outcome.result.withLock { $0 }
-                switch (error, result) {
-                case (_, .failure(let own)?): continuation.resume(throwing: own)
-                case (let error?, _): continuation.resume(throwing: error)
-                case (nil, .success(let value)?): continuation.resume(returning: value)
-                case (nil, nil): continuation.resume(throwing: StorageError(.internalError, "transaction was not run"))
-                }
-            }
-            let start = state.withLock { state in
-                state.jobs.append(job)
-                defer { state.isRunning = true }
-                return !state.isRunning
-            }
-            if start { threads.submit { [self] _ in drain() } }
-        }
-    }
-
-    private func drain() {
-        while true {
-            let group = state.withLock { state -> [Job] in
-                let group = Array(state.jobs.prefix(Self.largestGroup))
-                state.jobs.removeFirst(group.count)
-                if group.isEmpty { state.isRunning = false }
-                return group
-            }
-            if group.isEmpty { return }
-            var failure: (any Error)?
-            do {
-                try pool.writeWithoutTransaction { db in
-                    try db.inTransaction(.immediate) {
-                        for job in group {
-                            // What the change throws is in its outcome; only the savepoint's own failure ends the group.
-                            try db.inSavepoint {
-                                do { try job.run(db) } catch { return .rollback }
-                                return .commit
-                            }
-                        }
-                        return .commit
-                    }
-                }
-            } catch {
-                failure = error
-            }
-            for job in group { job.finish(failure) }
-        }
     }
 }

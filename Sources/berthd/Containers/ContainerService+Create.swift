@@ -51,7 +51,7 @@ extension ContainerService {
             await undoCreate(record)
             throw error
         }
-        store.add(ManagedContainer(record))
+        store.add(ManagedContainer(record, mayHaveTask: false))
         environment.publish("create", record)
         return (id, warnings)
     }

@@ -33,10 +33,10 @@ extension ContainerService {
         container.mutate { $0.lifecycle.willRemove() }
         let record = container.record
         do {
-            _ = try await supervisor.deleteTask(id: record.id)
-            try await supervisor.deleteContainer(id: record.id)
-            await environment.networks.release(record.id)
+            try await collectTask(of: container)
+            async let released: Void = environment.networks.release(record.id)
             try await supervisor.removeSnapshot(key: record.id)
+            await released
             await environment.volumes.release(containerID: record.id, removingAnonymous: removingVolumes)
             DirectoryRemoval.remove(environment.directory(of: record.id))
             try await store.delete(id: record.id)

@@ -41,6 +41,7 @@ extension ContainerService {
         let context = try specContext(for: record, rootfs: rootfs, volumePaths: volumePaths)
         let spec = try SpecBuilder(record: record, context: context).build()
         try Files.makeDirectories("\(environment.config.execRoot)/io", mode: 0o700)
+        container.mayHaveTask = true
         try await supervisor.createContainer(
             id: record.id, image: record.image.reference, spec: Array(JSONBody.encode(spec).readableBytesView), runtime: runtime, labels: [:])
         let pid = try await createTask(record, rootfs, runtime)
@@ -84,8 +85,7 @@ extension ContainerService {
         let id = container.id
         let failure = StartFailure(error)
         try? await supervisor.kill(id: id, signal: UInt32(SIGKILL), all: true)
-        _ = try? await supervisor.deleteTask(id: id)
-        try? await supervisor.deleteContainer(id: id)
+        try? await collectTask(of: container)
         await environment.networks.release(id)
         for attach in container.takePending() { attach.cancel() }
         container.mutate { $0.lifecycle.startFailed(failure.error.message, exitCode: failure.exitCode, at: .now()) }
@@ -96,6 +96,14 @@ extension ContainerService {
             do { try await removeLocked(container, removingVolumes: true) } catch { Log.error("cannot remove container \(id) after its start failed: \(error)") }
         }
         return failure.error
+    }
+
+    /// Gives up the stopped task, then its record: a stock containerd finds the task by the record.
+    func collectTask(of container: ManagedContainer) async throws {
+        guard container.mayHaveTask else { return }
+        _ = try await supervisor.deleteTask(id: container.id)
+        try await supervisor.deleteContainer(id: container.id)
+        container.mayHaveTask = false
     }
 
     private func pathsOfVolumes(_ record: ContainerRecord) async throws -> [String: String] {

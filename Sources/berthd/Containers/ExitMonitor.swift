@@ -95,9 +95,10 @@ struct ExitMonitor: Sendable {
         let record = container.record
         // The shim keeps the exit status until the task is deleted: commit first.
         try await environment.store.save(record)
-        _ = try? await environment.supervisor.deleteTask(id: record.id)
-        try? await environment.supervisor.deleteContainer(id: record.id)
-        await environment.networks.release(record.id)
+        async let released: Void = environment.networks.release(record.id)
+        // What stays because the supervisor is away is collected by the next start or the removal.
+        try? await service.collectTask(of: container)
+        await released
         execs.containerEnded(container)
         if let delay {
             scheduleRestart(container, after: delay)

@@ -38,20 +38,28 @@ final class ManagedContainer: Sendable {
         var lastRestartDelay: Duration?
         var attached = 0
         var removed = false
+        var mayHaveTask: Bool
     }
 
     let id: String
     private let state: Mutex<State>
     private let lock = AsyncLock()
 
-    init(_ record: ContainerRecord) {
+    /// - Parameter mayHaveTask: whether the supervisor may know the container from an earlier life of the daemon.
+    init(_ record: ContainerRecord, mayHaveTask: Bool) {
         id = record.id
-        state = Mutex(State(record: record))
+        state = Mutex(State(record: record, mayHaveTask: mayHaveTask))
     }
 
     var record: ContainerRecord { state.withLock { $0.record } }
     var lifecycle: ContainerLifecycle { state.withLock { $0.record.lifecycle } }
     var isRemoved: Bool { state.withLock { $0.removed } }
+
+    /// Whether a task or a container record may exist in the supervisor: from the moment a start makes them until both are known to be gone.
+    var mayHaveTask: Bool {
+        get { state.withLock { $0.mayHaveTask } }
+        set { state.withLock { $0.mayHaveTask = newValue } }
+    }
 
     /// The id as messages show it.
     var shortID: String { String(id.prefix(12)) }

@@ -1,4 +1,6 @@
+import DurableStore
 import GRDB
+import NIOPosix
 
 /// Tables of one part of the daemon. Migrations are only ever appended.
 protocol DatabaseSchema {
@@ -11,9 +13,10 @@ protocol DatabaseSchema {
 ///     setting     name TEXT PRIMARY KEY, value TEXT                                              engine id
 ///     networks, endpoints, pools, volumes                                                        see the schemas in Networks/ and Volumes/
 ///
-/// WAL with synchronous=FULL: a commit costs one fsync, so a request makes one. Reads on the hot path come from the services' own state.
+/// WAL with synchronous=FULL: a commit costs one fsync, so a request makes one, and requests that come together share one. Reads on the hot path come from the services' own state.
 final class DaemonDatabase: Sendable {
     private let queue: DatabaseQueue
+    private let commits: GroupCommit
 
     /// - Throws: a message that names the file, when it is no database or cannot be opened.
     init(path: String, schemas: [any DatabaseSchema.Type]) throws {
@@ -30,13 +33,14 @@ final class DaemonDatabase: Sendable {
         do {
             queue = try DatabaseQueue(path: path, configuration: configuration)
             try migrator.migrate(queue)
+            commits = GroupCommit(writer: queue, threads: .singleton)
         } catch {
             throw DaemonError.internalError("cannot open the database \(path): \(error)")
         }
     }
 
-    /// One transaction, committed durably when this returns.
-    func write<T: Sendable>(_ updates: @Sendable @escaping (Database) throws -> T) async throws -> T { try await queue.write(updates) }
+    /// One change, committed durably when this returns. What it throws undoes it alone.
+    func write<T: Sendable>(_ updates: @Sendable @escaping (Database) throws -> T) async throws -> T { try await commits.submit(updates) }
 
     func read<T: Sendable>(_ query: @Sendable @escaping (Database) throws -> T) async throws -> T { try await queue.read(query) }
 

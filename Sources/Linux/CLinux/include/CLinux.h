@@ -10,6 +10,7 @@
 #endif
 
 #include <fcntl.h>
+#include <malloc.h>
 #include "CLinuxIO.h"
 #include <linux/close_range.h>
 #include <linux/magic.h>

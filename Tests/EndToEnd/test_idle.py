@@ -1,0 +1,21 @@
+"""An engine that rests takes little: memory is given back after work."""
+import re
+from pathlib import Path
+
+from conftest import IMAGE
+from engine import wait_for
+
+# MiB of both daemons together, counted as the share of each page that is theirs.
+LIMIT = 25
+
+
+def share_of_memory(*pids):
+    return sum(int(re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1]) for pid in pids) / 1024
+
+
+def test_daemons_give_their_memory_back_after_work_and_answer_afterwards(engine, docker):
+    for _ in range(5):
+        docker.ok("run", "--rm", IMAGE, "true")
+    pids = engine.berthd_pid(), engine.supervisor_pid()
+    wait_for(f"both daemons below {LIMIT} MiB", lambda: share_of_memory(*pids) < LIMIT, 30, every=0.5)
+    assert docker.ok("run", "--rm", IMAGE, "echo", "awake") == "awake"
