@@ -18,10 +18,12 @@ let staticProgram: [LinkerSetting] = testing ? [] : [.unsafeFlags(["-static-exec
 
 /// The daemons and the client: Swift's library inside the program. This halves the anonymous memory of an idle daemon.
 /// The C halves of Foundation are named because the autolink entries of a shared build leave them out.
+/// lld links ten times faster than the default linker and keeps data out of executable pages. No symbol is exported: that alone would keep unused code alive. The image base is not a multiple of
+/// 2 MiB, so that the kernel maps the pages that are used and not two megabytes around each of them.
 let selfContained: [LinkerSetting] = testing ? [] : [
     .unsafeFlags(
         [
-            "-static-stdlib", "-Xlinker", "--gc-sections", "-Xclang-linker", "-no-pie",
+            "-static-stdlib", "-use-ld=lld", "-Xlinker", "--no-export-dynamic", "-Xlinker", "--image-base=0x210000", "-Xlinker", "--gc-sections", "-Xclang-linker", "-no-pie",
             "-lCoreFoundation", "-l_FoundationICU", "-l_FoundationCShims", "-l_FoundationCollections", "-lstdc++",
         ], .when(platforms: [.linux]))
 ]

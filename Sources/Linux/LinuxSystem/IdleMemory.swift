@@ -18,12 +18,7 @@ package struct IdleMemory {
     private var lastSeen: UInt64 = 0
     private var lastGiven: UInt64 = 0
 
-    /// Finds the program's code. Where that is not readable, only malloc's memory is given back.
-    package init() {
-        let path = (try? Files.readLink("/proc/self/exe")) ?? ""
-        let maps = (try? Files.readAll("/proc/self/maps")) ?? []
-        program = MappedRange.code(of: path, in: String(decoding: maps, as: UTF8.self))
-    }
+    package init() { program = MappedRange.unwrittenProgram() }
 
     /// - Parameter used: processor time of the process until now, nanoseconds.
     /// - Returns: whether it gave anything back.
@@ -58,28 +53,25 @@ package struct IdleMemory {
     }
 }
 
-/// A part of a process's address space, bytes.
-package struct MappedRange: Equatable, Sendable {
+/// A part of this process's address space, bytes.
+package struct MappedRange: Sendable {
     package let start: UInt
     package let length: Int
 
-    package init(start: UInt, length: Int) {
-        self.start = start
-        self.length = length
-    }
-
-    /// What `maps` (the text of /proc/PID/maps) shows of the file `path` as readable, executable and never writable: pages that are the file's to the letter. Read-only data is left alone where
-    /// the linker has put it into pages that were written to before they were protected.
-    package static func code(of path: String, in maps: String) -> [MappedRange] {
-        guard !path.isEmpty else { return [] }
-        var ranges: [MappedRange] = []
-        for line in maps.split(separator: "\n") {
-            let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
-            guard fields.count == 6, fields[1] == "r-xp", fields[5].drop(while: { $0 == " " }) == path[...] else { continue }
-            let bounds = fields[0].split(separator: "-")
-            guard bounds.count == 2, let start = UInt(bounds[0], radix: 16), let end = UInt(bounds[1], radix: 16), start < end else { continue }
-            ranges.append(MappedRange(start: start, length: Int(end - start)))
+    /// The parts of this program that are its file's to the letter: the loaded segments without the right to write (elf(5)). What the dynamic linker writes to before it protects it belongs to
+    /// a writable segment and is not among them.
+    package static func unwrittenProgram() -> [MappedRange] {
+        guard let headers = UnsafePointer<Elf64_Phdr>(bitPattern: getauxval(UInt(AT_PHDR))) else { return [] }
+        let segments = UnsafeBufferPointer(start: headers, count: Int(getauxval(UInt(AT_PHNUM))))
+        // A position independent program is not where its file says: the headers themselves tell by how much.
+        let base = segments.first { $0.p_type == UInt32(PT_PHDR) }.map { UInt(bitPattern: headers) - UInt($0.p_vaddr) } ?? 0
+        let page = UInt(sysconf(CInt(_SC_PAGESIZE)))
+        return segments.compactMap { segment in
+            guard segment.p_type == UInt32(PT_LOAD), segment.p_flags & UInt32(PF_W) == 0 else { return nil }
+            // Only whole pages: the last one may be shared with the next segment.
+            let start = (base + UInt(segment.p_vaddr) + page - 1) & ~(page - 1)
+            let end = (base + UInt(segment.p_vaddr) + UInt(segment.p_filesz)) & ~(page - 1)
+            return start < end ? MappedRange(start: start, length: Int(end - start)) : nil
         }
-        return ranges
     }
 }

@@ -9,6 +9,7 @@
 #pragma clang module import SwiftGlibc
 #endif
 
+#include <elf.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include "CLinuxIO.h"
@@ -25,6 +26,7 @@
 #include <linux/sched/types.h>
 #undef sched_param
 #include <poll.h>
+#include <sys/auxv.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
