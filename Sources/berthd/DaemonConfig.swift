@@ -51,6 +51,8 @@ struct DaemonConfig: Sendable, Equatable {
     var ipv6 = false
     var mtu = 1500
     var hostGatewayIP = ""
+    /// By driver: options of networks that do not say otherwise.
+    var defaultNetworkOptions: [String: [String: String]] = [:]
 
     var insecureRegistries: [String] = []
     var registryMirrors: [String] = []

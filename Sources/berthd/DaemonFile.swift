@@ -31,6 +31,8 @@ enum DaemonFile {
         func failure(_ text: String) -> DaemonError { .invalid("unable to configure the daemon with file \(path): \(text)") }
         let content: String
         do { content = try readFile(path) } catch { throw failure("\(error)") }
+        // An empty file says nothing, as for dockerd: `--config-file /dev/null` keeps the machine's own away.
+        guard content.contains(where: { !$0.isWhitespace }) else { return }
         let values: [String: Value]
         do { values = try JSONDecoder().decode([String: Value].self, from: Data(content.utf8)) } catch { throw failure("not a JSON object: \(error)") }
         for (key, value) in values.sorted(by: { $0.key < $1.key }) {
@@ -59,6 +61,15 @@ enum DaemonFile {
                 case .text(let text): return text
                 case .object(let fields): return fields.compactMap { key, value in value.text.map { "\(key.lowercased())=\($0)" } }.sorted().joined(separator: ",")
                 case .list: throw failure("\(flag.key): a list in a list")
+                }
+            }
+        case .object(let fields) where flag.key == "default-network-opts":
+            // {"bridge": {"com.docker.network.driver.mtu": "1234"}}
+            return try fields.sorted { $0.key < $1.key }.flatMap { driver, options in
+                guard case .object(let options) = options else { throw failure("\(flag.key).\(driver): an object expected") }
+                return try options.sorted { $0.key < $1.key }.map { name, value in
+                    guard let text = value.text else { throw failure("\(flag.key).\(driver).\(name): a text expected") }
+                    return "\(driver)=\(name)=\(text)"
                 }
             }
         case .object(let fields):

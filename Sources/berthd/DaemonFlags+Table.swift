@@ -27,6 +27,15 @@ extension DaemonFlags {
         Flag("live-restore", takesValue: false, "Always on: containers run while the daemon does not") { _, value in
             if try !boolean(value) { throw DaemonError.invalid("containers always outlive the daemon") }
         },
+        Flag("feature", repeats: true, key: "features", "NAME=BOOL: containerd-snapshotter is always on, others are not known") { config, text in
+            let (name, value) = try pair(text)
+            let isOn = try boolean(value)
+            if name == "containerd-snapshotter" {
+                guard isOn else { throw DaemonError.invalid("images are always kept as containerd keeps them") }
+            } else if isOn {
+                config.notices.append("the feature \(name) has no effect: it is not known")
+            }
+        },
         Flag("shutdown-timeout", "Without effect: containers outlive the daemon") { config, value in
             _ = try number(value)
             config.notices.append("--shutdown-timeout has no effect: containers outlive the daemon")
@@ -45,6 +54,9 @@ extension DaemonFlags {
     private static let runtime: [Flag] = [
         Flag("containerd", "Socket of a containerd that is not ours") { $0.containerd = $1 },
         Flag("containerd-namespace", "Namespace of containers") { $0.containerdNamespace = $1 },
+        Flag("containerd-plugins-namespace", "Without effect: there are no plugins") { config, value in
+            config.notices.append("--containerd-plugins-namespace has no effect: plugins are not built")
+        },
         Flag("add-runtime", repeats: true, "NAME=PATH of a binary with runc's command line, or NAME=io.containerd.…") { config, text in
             let (name, value) = try pair(text)
             guard name != "berth" else { throw DaemonError.invalid("the name berth is taken") }
@@ -80,6 +92,11 @@ extension DaemonFlags {
             }
             guard !base.isEmpty, size > 0 else { throw DaemonError.invalid("base=CIDR,size=BITS expected") }
             config.defaultAddressPools.append(.init(base: base, size: size))
+        },
+        Flag("default-network-opt", repeats: true, key: "default-network-opts", "DRIVER=OPTION=VALUE of networks that do not say otherwise") { config, text in
+            let (driver, option) = try pair(text)
+            let (name, value) = try pair(option)
+            config.defaultNetworkOptions[driver, default: [:]][name] = value
         },
         Flag("dns", repeats: true, "Name server of containers") { $0.dns.append($1) },
         Flag("dns-opt", repeats: true, key: "dns-opts", "Resolver option of containers") { $0.dnsOptions.append($1) },

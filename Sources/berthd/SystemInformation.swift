@@ -32,7 +32,7 @@ struct SystemInformation: Sendable {
         return version
     }
 
-    func info() async throws -> SystemInfo {
+    func info(version: APIVersion) async throws -> SystemInfo {
         var info = SystemInfo()
         let lifecycles = environment.store.all.map(\.lifecycle)
         info.ID = engineID
@@ -50,8 +50,7 @@ struct SystemInformation: Sendable {
         info.Plugins = plugins
         fillLimits(&info)
         info.IPv4Forwarding = (try? Files.readText("/proc/sys/net/ipv4/ip_forward"))?.hasPrefix("1") ?? false
-        info.BridgeNfIptables = false
-        info.BridgeNfIp6tables = false
+        if version < .v(50) { (info.BridgeNfIptables, info.BridgeNfIp6tables) = (false, false) }
         info.Debug = config.debug
         info.NFd = (try? Files.entries(of: "/proc/self/fd"))?.count ?? 0
         info.NGoroutines = (try? Files.entries(of: "/proc/self/task"))?.count ?? 0
@@ -88,6 +87,12 @@ struct SystemInformation: Sendable {
         info.ContainerdCommit = .init(ID: (try? await environment.supervisor.version())?.revision ?? "")
         info.RuncCommit = .init(ID: Defaults.version)
         info.InitCommit = .init(ID: "")
+        if version < .v(49) {
+            info.ContainerdCommit?.Expected = info.ContainerdCommit?.ID
+            info.RuncCommit?.Expected = info.RuncCommit?.ID
+            info.InitCommit?.Expected = info.InitCommit?.ID
+        }
+        info.Warnings = warnings
         info.SecurityOptions = ["name=seccomp,profile=\(config.seccompProfile.isEmpty ? "builtin" : config.seccompProfile)", "name=cgroupns"]
         if config.noNewPrivileges { info.SecurityOptions?.append("name=no-new-privileges") }
         info.DefaultAddressPools = config.defaultAddressPools.isEmpty ? nil : config.defaultAddressPools.map { .init(Base: $0.base, Size: $0.size) }
@@ -116,9 +121,19 @@ struct SystemInformation: Sendable {
         info.OomKillDisable = !v2 && Files.exists("/sys/fs/cgroup/memory/memory.oom_control")
     }
 
+    /// What `docker info` prints at its end.
+    private var warnings: [String] {
+        config.hosts.compactMap { host in
+            guard host.hasPrefix("tcp://"), !config.tlsVerify else { return nil }
+            let address = host.dropFirst("tcp://".count)
+            let how = config.tls ? "https://\(address) without TLS client verification" : "http://\(address) without encryption"
+            return "[DEPRECATION NOTICE]: API is accessible on \(how).\n         Access to the remote API is equivalent to root access on the host."
+        }
+    }
+
     private var registries: SystemInfo.RegistryServiceConfig {
         var result = SystemInfo.RegistryServiceConfig()
-        result.InsecureRegistryCIDRs = ["127.0.0.0/8"] + config.insecureRegistries.filter { $0.contains("/") }
+        result.InsecureRegistryCIDRs = ["127.0.0.0/8", "::1/128"] + config.insecureRegistries.filter { $0.contains("/") }
         var hub = SystemInfo.RegistryServiceConfig.Index()
         (hub.Name, hub.Mirrors, hub.Secure, hub.Official) = ("docker.io", config.registryMirrors, true, true)
         result.IndexConfigs = ["docker.io": hub]

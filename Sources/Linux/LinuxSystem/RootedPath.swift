@@ -19,6 +19,11 @@ package struct RootedPath: ~Copyable {
     /// `directory` may be an O_PATH descriptor.
     package init(_ directory: consuming OwnedFD) { self.directory = directory }
 
+    /// As `open`, but a link that leads out of the root is an error (EXDEV) instead of being followed below it.
+    package borrowing func openBeneath(_ path: String, _ flags: CInt) throws(SystemError) -> OwnedFD {
+        try openat2(path, flags, resolve: UInt64(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS))
+    }
+
     /// Opens what `path` names inside the root. With O_PATH, symlinks at the end are followed unless O_NOFOLLOW says otherwise.
     package borrowing func open(_ path: String, _ flags: CInt, mode: mode_t = 0) throws(SystemError) -> OwnedFD {
         try openat2(path, flags, mode: mode, resolve: UInt64(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS))

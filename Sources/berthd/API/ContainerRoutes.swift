@@ -15,39 +15,40 @@ struct ContainerRoutes: Sendable {
         router.add(.GET, "/containers/json", list)
         router.add(.POST, "/containers/create", create)
         router.add(.POST, "/containers/prune", since: .v(25), prune)
-        router.add(.GET, "/containers/{name}/json") { request in
+        router.add(.GET, "/containers/{name...}/json") { request in
             try .json(await environment.views.inspect(request.parameter("name"), size: request.query.flag("size"), version: request.version))
         }
-        router.add(.POST, "/containers/{name}/start", start)
-        router.add(.POST, "/containers/{name}/stop") { request in
+        router.add(.POST, "/containers/{name...}/start", start)
+        router.add(.POST, "/containers/{name...}/stop") { request in
             try await service.stop(request.parameter("name"), signal: request.version >= .v(42) ? request.query["signal"] : nil, seconds: try request.query.integer("t"))
             return .noContent
         }
-        router.add(.POST, "/containers/{name}/restart") { request in
+        router.add(.POST, "/containers/{name...}/restart") { request in
             try await service.restart(request.parameter("name"), signal: request.version >= .v(42) ? request.query["signal"] : nil, seconds: try request.query.integer("t"))
             return .noContent
         }
-        router.add(.POST, "/containers/{name}/kill") { request in
+        router.add(.POST, "/containers/{name...}/kill") { request in
             try await service.kill(request.parameter("name"), signal: request.query["signal"])
             return .noContent
         }
-        router.add(.POST, "/containers/{name}/pause") { request in
+        router.add(.POST, "/containers/{name...}/pause") { request in
             try await service.pause(request.parameter("name"))
             return .noContent
         }
-        router.add(.POST, "/containers/{name}/unpause") { request in
+        router.add(.POST, "/containers/{name...}/unpause") { request in
             try await service.unpause(request.parameter("name"))
             return .noContent
         }
-        router.add(.POST, "/containers/{name}/rename") { request in
+        router.add(.POST, "/containers/{name...}/rename") { request in
             try await service.rename(request.parameter("name"), to: request.query["name"] ?? "")
             return .noContent
         }
-        router.add(.POST, "/containers/{name}/update") { request in
-            let update = try await JSONBody.decode(ContainerUpdateRequest.self, from: request, allowingEmpty: true)
+        router.add(.POST, "/containers/{name...}/update") { request in
+            var update = try await JSONBody.decode(ContainerUpdateRequest.self, from: request, allowingEmpty: true)
+            if request.version < .v(40) { update.PidsLimit = nil }
             return try .json(ContainerUpdateResponse(Warnings: await service.update(request.parameter("name"), update)))
         }
-        router.add(.POST, "/containers/{name}/resize") { request in
+        router.add(.POST, "/containers/{name...}/resize") { request in
             let (width, height) = try Self.size(request.query)
             try await service.resize(request.parameter("name"), width: width, height: height)
             return HTTPResponse(status: .ok)
@@ -56,14 +57,14 @@ struct ContainerRoutes: Sendable {
             try await service.remove(request.parameter("name"), force: request.query.flag("force"), removingVolumes: request.query.flag("v"), link: request.query.flag("link"))
             return .noContent
         }
-        router.add(.GET, "/containers/{name}/top") { request in
+        router.add(.GET, "/containers/{name...}/top") { request in
             try .json(await TopService(environment: environment).top(request.parameter("name"), arguments: request.query["ps_args"] ?? ""))
         }
-        router.add(.POST, "/containers/{name}/wait", wait)
-        router.add(.GET, "/containers/{name}/logs", readLogs)
-        router.add(.GET, "/containers/{name}/stats", stats)
-        router.add(.POST, "/containers/{name}/attach", attachTo)
-        router.add(.GET, "/containers/{name}/attach/ws", attachToWebSocket)
+        router.add(.POST, "/containers/{name...}/wait", wait)
+        router.add(.GET, "/containers/{name...}/logs", readLogs)
+        router.add(.GET, "/containers/{name...}/stats", stats)
+        router.add(.POST, "/containers/{name...}/attach", attachTo)
+        router.add(.GET, "/containers/{name...}/attach/ws", attachToWebSocket)
         registerExecs(in: &router)
     }
 
@@ -212,7 +213,7 @@ struct ContainerRoutes: Sendable {
     // MARK: Exec
 
     private func registerExecs(in router: inout Router) {
-        router.add(.POST, "/containers/{name}/exec") { request in
+        router.add(.POST, "/containers/{name...}/exec") { request in
             var body = try await JSONBody.decode(ExecCreateRequest.self, from: request)
             if request.version < .v(42) { body.ConsoleSize = nil }
             return try .json(IDResponse(Id: try execs.create(request.parameter("name"), body)), status: .created)
@@ -253,7 +254,10 @@ struct ContainerRoutes: Sendable {
 
     private static func size(_ query: Query) throws -> (width: UInt32, height: UInt32) {
         func value(_ name: String, _ what: String) throws -> UInt32 {
-            guard let text = query[name], let number = UInt32(text) else { throw DaemonError.invalid("invalid resize \(what) \"\(query[name] ?? "")\": invalid syntax") }
+            let text = query[name] ?? ""
+            let digits = text.hasPrefix("-") ? text.dropFirst() : text[...]
+            guard !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { throw DaemonError.invalid("invalid resize \(what) \"\(text)\": invalid syntax") }
+            guard let number = UInt32(text) else { throw DaemonError.invalid("invalid resize \(what) \"\(text)\": value out of range") }
             return number
         }
         return (try value("w", "width"), try value("h", "height"))

@@ -3,28 +3,28 @@ import FoundationEssentials
 import NIOCore
 import NIOHTTP1
 
-/// `/containers/{name}/archive`, `/export` and `/changes`: decode, call the service, encode.
+/// `/containers/{name...}/archive`, `/export` and `/changes`: decode, call the service, encode.
 struct FileRoutes: Sendable {
     let service: FileService
 
     func register(in router: inout Router) {
-        router.add(.HEAD, "/containers/{name}/archive") { request in
+        router.add(.HEAD, "/containers/{name...}/archive") { request in
             let stat = try await service.status(request.parameter("name"), path: try Self.path(request))
             return HTTPResponse(status: .ok, headers: [Self.statHeader: try Self.header(stat)])
         }
-        router.add(.GET, "/containers/{name}/archive") { request in
+        router.add(.GET, "/containers/{name...}/archive") { request in
             let (stat, produce) = try await service.archive(request.parameter("name"), path: try Self.path(request))
             return HTTPResponse(status: .ok, headers: ["Content-Type": "application/x-tar", Self.statHeader: try Self.header(stat)], body: .stream(produce))
         }
-        router.add(.PUT, "/containers/{name}/archive") { request in
+        router.add(.PUT, "/containers/{name...}/archive") { request in
             let options = FileService.WriteOptions(keepsKinds: request.query.flag("noOverwriteDirNonDir"), ownedByUser: request.query.flag("copyUIDGID"))
             try await service.extract(request.parameter("name"), path: try Self.path(request), options: options, body: request.body)
             return HTTPResponse(status: .ok)
         }
-        router.add(.GET, "/containers/{name}/export") { request in
+        router.add(.GET, "/containers/{name...}/export") { request in
             .stream(contentType: "application/octet-stream", try await service.export(request.parameter("name")))
         }
-        router.add(.GET, "/containers/{name}/changes") { request in
+        router.add(.GET, "/containers/{name...}/changes") { request in
             try .json(await service.changes(request.parameter("name")))
         }
     }

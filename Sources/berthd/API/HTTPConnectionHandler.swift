@@ -116,7 +116,9 @@ final class HTTPConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler
 
     func channelInactive(context: ChannelHandlerContext) {
         if !bodyEnded { body?.finish(failure: DaemonError(.cancelled, "the client closed the connection in the middle of the request")) }
-        task?.cancel()
+        inputClosed = true
+        // What was begun is brought to its end although nobody hears of it: a container half started or half stopped is worse. A question is dropped.
+        if streaming || !responding || head?.method == .GET || head?.method == .HEAD { task?.cancel() }
         context.fireChannelInactive()
     }
 
@@ -178,9 +180,10 @@ final class HTTPConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler
     }
 
     private func writeStreamHead(_ response: HTTPResponse) {
+        // Also when the client was gone before: nobody reads this.
+        if inputClosed { task?.cancel() }
         guard let context, let head else { return }
         streaming = true
-        if inputClosed { task?.cancel() }
         context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: response.status, headers: response.headers))), promise: nil)
     }
 

@@ -74,7 +74,7 @@ enum ImageRoutes {
             let body = request.body
             let platforms = request.version >= .v(48) ? request.query.all("platform") : []
             // Always 200: what is wrong with the archive stands in the stream.
-            return ProgressAnswer.stream { emit in
+            return await ProgressAnswer.stream { emit in
                 try await service.load(platforms: platforms, emit: emit) { try await body.next().map { Data($0.readableBytesView) } }
             }
         }
@@ -147,8 +147,13 @@ enum ProgressAnswer {
         return answer(first: try await iterator.next(), messages)
     }
 
-    /// The same without waiting for the first line: every failure is the last line.
-    static func stream(_ work: @escaping @Sendable (_ emit: @escaping ImageService.Emit) async throws -> Void) -> HTTPResponse { answer(first: nil, run(work)) }
+    /// The same for what has no errors of the request: every failure is the last line. The head waits for the first one here too: a client that reads no
+    /// further takes it for the end of the work.
+    static func stream(_ work: @escaping @Sendable (_ emit: @escaping ImageService.Emit) async throws -> Void) async -> HTTPResponse {
+        let messages = run(work)
+        var iterator = messages.makeAsyncIterator()
+        do { return answer(first: try await iterator.next(), messages) } catch { return answer(first: ProgressMessage.failure(error), messages) }
+    }
 
     private static func run(_ work: @escaping @Sendable (_ emit: @escaping ImageService.Emit) async throws -> Void) -> AsyncThrowingStream<ProgressMessage, any Error> {
         let (messages, continuation) = AsyncThrowingStream<ProgressMessage, any Error>.makeStream()

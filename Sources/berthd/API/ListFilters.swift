@@ -36,6 +36,11 @@ struct ListFilters: Sendable, Equatable {
         return wanted.contains(where: test)
     }
 
+    /// One of the values is one of the texts or, as a regular expression, found in one of them.
+    func matchesPattern(_ name: String, _ texts: String...) -> Bool {
+        matches(name) { wanted in texts.contains(wanted) || texts.contains(where: GoPattern(wanted).matches) }
+    }
+
     func matchesExactly(_ name: String, _ value: String) -> Bool { matches(name) { $0 == value } }
 
     /// Every `label` (`key` or `key=value`) is there and none of `label!` is.

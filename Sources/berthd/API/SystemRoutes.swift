@@ -11,7 +11,7 @@ struct SystemRoutes: Sendable {
         router.add(.GET, "/_ping") { _ in Self.ping }
         router.add(.HEAD, "/_ping") { _ in Self.ping }
         router.add(.GET, "/version") { _ in try .json(await info.version()) }
-        router.add(.GET, "/info") { _ in try .json(await info.info()) }
+        router.add(.GET, "/info") { request in try .json(await info.info(version: request.version)) }
         router.add(.GET, "/events", events)
         router.add(.GET, "/system/df", diskUsage)
         router.add(.POST, "/session") { _ in throw DaemonError.unimplemented("building with BuildKit (/session)") }

@@ -25,23 +25,25 @@ struct ContainerListing: Sendable {
         var ancestors: Set<String>?
         if !filters["ancestor"].isEmpty {
             ancestors = []
-            for name in filters["ancestor"] { if let image = try? await environment.images.resolve(name, platform: nil) { ancestors?.insert(image.id) } }
+            for name in filters["ancestor"] { if let id = try? await environment.images.identify(name) { ancestors?.insert(id) } }
         }
         let isTask = try filters.boolean("is-task")
         let expose = try ports(filters["expose"], name: "expose")
         let publish = try ports(filters["publish"], name: "publish")
         let newerThan = try (filters["since"].first ?? since).map { try store.find($0).record.created }
         let olderThan = try (filters["before"].first ?? before).map { try store.find($0).record.created }
-        let showsAll = all || !filters["status"].isEmpty || !exited.isEmpty || limit > 0 || newerThan != nil || olderThan != nil
+        let showsAll = all || !filters["status"].isEmpty || limit > 0
 
         let candidates = store.all.map { ($0, $0.record) }.sorted { $0.1.created > $1.1.created }
+        let linkNames = store.linkNames
+        var imageNames = ImageNames(images: environment.images)
         var result: [ContainerSummary] = []
         for (container, record) in candidates {
             if let newerThan, record.created <= newerThan { continue }
             if let olderThan, record.created >= olderThan { continue }
             let lifecycle = record.lifecycle
             guard showsAll || lifecycle.isRunning || lifecycle.isRestarting, isTask != true else { continue }
-            guard filters.matches("name", { NameMatch.matches(record.name, $0) }), filters.matches("id", { record.id.hasPrefix($0) }),
+            guard filters.matchesPattern("name", record.name, "/" + record.name), filters.matches("id", { record.id.hasPrefix($0) }),
                 filters.matchesLabels(record.config.Labels ?? [:]), filters.matches("status", { $0 == lifecycle.statusName }),
                 filters.matches("health", { $0 == container.health?.status ?? "none" })
             else { continue }
@@ -50,7 +52,8 @@ struct ContainerListing: Sendable {
             guard filters.matches("volume", { value in record.mounts.contains { $0.destination == value || ($0.volumeName ?? $0.source) == value } }) else { continue }
             guard filters.matches("network", { value in record.endpoints.contains { $0.key == value } || record.attachment.endpoints.contains { $0.value.NetworkID?.hasPrefix(value) ?? false } })
             else { continue }
-            var summary = environment.views.summary(container, version: version)
+            var summary = environment.views.summary(container, version: version, linkNames: linkNames[record.id] ?? [])
+            summary.Image = try await imageNames.name(of: record)
             if expose != nil || publish != nil {
                 let exposed = Set((record.config.ExposedPorts ?? [:]).keys)
                 let isExposed = expose.map { wanted in summary.Ports?.contains { wanted.contains("\($0.PrivatePort)/\($0.Type)") } ?? false || !wanted.isDisjoint(with: exposed) } ?? false
@@ -82,38 +85,24 @@ struct ContainerListing: Sendable {
     }
 }
 
-extension ContainerEnvironment {
-    var views: ContainerViews { ContainerViews(environment: self) }
+/// What `ps` shows for a container's image: the name it was made from for as long as that leads to the same image, then the ID.
+private struct ImageNames {
+    let images: any ImageProviding
+    private var ids: [String: String?] = [:]
+
+    init(images: any ImageProviding) { self.images = images }
+
+    mutating func name(of record: ContainerRecord) async throws -> String {
+        let name = record.config.Image ?? record.image.reference
+        let id: String?
+        if let known = ids[name] { id = known } else {
+            id = try? await images.identify(name)
+            ids[name] = id
+        }
+        return id == record.image.id ? name : record.image.id
+    }
 }
 
-/// The name filter is a regular expression in dockerd. The part of it that people use is understood here: text, `^` and `$` at the ends, `.` and `.*`.
-enum NameMatch {
-    static func matches(_ name: String, _ pattern: String) -> Bool {
-        if name == pattern || "/" + name == pattern { return true }
-        var body = pattern[...]
-        let atStart = body.hasPrefix("^")
-        if atStart { body = body.dropFirst() }
-        let atEnd = body.hasSuffix("$")
-        if atEnd { body = body.dropLast() }
-        if body.hasPrefix("/") { return wild(Array(name.utf8), Array(body.dropFirst().utf8), atStart: true, atEnd: atEnd) }
-        return wild(Array(name.utf8), Array(body.utf8), atStart: atStart, atEnd: atEnd)
-    }
-
-    private static func wild(_ text: [UInt8], _ pattern: [UInt8], atStart: Bool, atEnd: Bool) -> Bool {
-        func match(_ textIndex: Int, _ patternIndex: Int) -> Bool {
-            if patternIndex == pattern.count { return !atEnd || textIndex == text.count }
-            let isDot = pattern[patternIndex] == UInt8(ascii: ".")
-            if patternIndex + 1 < pattern.count, pattern[patternIndex + 1] == UInt8(ascii: "*") {
-                var index = textIndex
-                while true {
-                    if match(index, patternIndex + 2) { return true }
-                    guard index < text.count, isDot || text[index] == pattern[patternIndex] else { return false }
-                    index += 1
-                }
-            }
-            guard textIndex < text.count, isDot || text[textIndex] == pattern[patternIndex] else { return false }
-            return match(textIndex + 1, patternIndex + 1)
-        }
-        return atStart ? match(0, 0) : (0...text.count).contains { match($0, 0) }
-    }
+extension ContainerEnvironment {
+    var views: ContainerViews { ContainerViews(environment: self) }
 }

@@ -14,9 +14,9 @@ extension ContainerService {
         try validation.validate(&config)
         let reference = config.Image ?? ""
         guard !reference.isEmpty else { throw DaemonError.invalid("config cannot be empty in order to create a container") }
-        resolveSharedNamespaces(&host)
+        try resolveSharedNamespaces(&host)
         warnings += try validation.settle(&host)
-        try checkLinks(host)
+        try settleLinks(&host)
         _ = try environment.runtime(named: host.Runtime ?? "")
         let image = try await environment.images.resolve(reference, platform: platform)
         try ImageMerge.apply(image.config, to: &config)
@@ -24,7 +24,8 @@ extension ContainerService {
         let command = (config.Entrypoint ?? []) + (config.Cmd ?? [])
         guard let path = command.first, !command.isEmpty else { throw DaemonError.invalid("no command specified") }
         let settlement = try MountSettlement(
-            host, volumes: config.Volumes ?? [:], others: try inheritedMounts(host.VolumesFrom ?? []), defaultReadOnlyNonRecursive: version < .v(44))
+            host, volumes: config.Volumes ?? [:], others: try inheritedMounts(host.VolumesFrom ?? []), dataRoot: environment.config.dataRoot,
+            defaultReadOnlyNonRecursive: version < .v(44))
 
         let id = Identifier.random()
         if (config.Hostname ?? "").isEmpty { config.Hostname = host.NetworkMode == "host" ? HostFacts.hostname : String(id.prefix(12)) }
@@ -42,7 +43,7 @@ extension ContainerService {
         if record.logPath.isEmpty == false, host.LogConfig?.Type == "local" { record.logPath = "\(environment.directory(of: id))/local-logs/container.log" }
 
         do {
-            record.endpoints = try await validatedEndpoints(record)
+            record.endpoints = try await environment.networks.validate(record.networkContainer)
             try await makeFiles(of: record)
             let mounts = try await supervisor.prepareSnapshot(key: id, parent: image.chainID)
             try await acquireVolumes(for: &record, rootfs: mounts)
@@ -54,13 +55,6 @@ extension ContainerService {
         store.add(ManagedContainer(record, mayHaveTask: false))
         environment.publish("create", record)
         return (id, warnings)
-    }
-
-    /// A network that does not exist is not answered with 404 here: clients take that for a missing image and pull.
-    private func validatedEndpoints(_ record: ContainerRecord) async throws -> [String: EndpointSettings] {
-        do { return try await environment.networks.validate(record.networkContainer) } catch let error as DaemonError where error.code == .notFound {
-            throw DaemonError.invalid(error.message)
-        }
     }
 
     private func reserveName(_ wanted: String?, for id: String) throws -> String {
@@ -79,14 +73,16 @@ extension ContainerService {
     }
 
     /// `container:NAME` → `container:ID`: the link survives a rename.
-    private func resolveSharedNamespaces(_ host: inout HostConfig) {
-        func resolved(_ mode: String?) -> String? {
-            guard let mode, mode.hasPrefix("container:"), let other = try? store.find(String(mode.dropFirst(10))) else { return mode }
-            return "container:" + other.id
+    private func resolveSharedNamespaces(_ host: inout HostConfig) throws(DaemonError) {
+        func resolved(_ mode: String?) throws(DaemonError) -> String? {
+            guard let mode, mode.hasPrefix("container:"), mode.utf8.count > 10 else { return mode }
+            // Not 404: clients take that for a missing image and pull.
+            do { return "container:" + (try store.find(String(mode.dropFirst(10))).id) } catch { throw .invalid(error.message) }
         }
-        host.NetworkMode = resolved(host.NetworkMode)
-        host.PidMode = resolved(host.PidMode)
-        host.IpcMode = resolved(host.IpcMode)
+        // That of the network may come into being before the start, as in dockerd.
+        host.NetworkMode = (try? resolved(host.NetworkMode)) ?? host.NetworkMode
+        host.PidMode = try resolved(host.PidMode)
+        host.IpcMode = try resolved(host.IpcMode)
     }
 
     private func inheritedMounts(_ sources: [String]) throws -> [(mounts: [ContainerRecord.MountRecord], readOnly: Bool?)] {
@@ -141,7 +137,7 @@ extension ContainerService {
             mount.driver = volume.driver
             mount.source = volume.source
             record.mounts[index] = mount
-            if volume.isEmpty, !mount.noCopy {
+            if volume.isEmpty, !mount.noCopy, mount.subpath == nil {
                 let root = try detached ?? RootfsAccess.readOnly(rootfs)
                 detached = root
                 try await environment.volumes.populate(volume, from: root, path: mount.destination)

@@ -13,7 +13,7 @@ extension ContainerService {
                     throw DaemonError.conflict(
                         lifecycle.isPaused ? "container is paused and must be unpaused first" : "container is \(lifecycle.statusName): stop the container before removing or force remove")
                 }
-                if lifecycle.isRunning { try await killAndWait(container) } else { try await stop(container, signal: nil, seconds: 0) }
+                if lifecycle.isRunning { try await killAndWait(container) } else { try await end(container, signal: nil, seconds: 0) }
             }
             try await container.serially { try await removeLocked(container, removingVolumes: removingVolumes) }
         } catch let error as DaemonError {
@@ -35,6 +35,7 @@ extension ContainerService {
         do {
             try await collectTask(of: container)
             async let released: Void = environment.networks.release(record.id)
+            HostMounts(environment.config).releaseContainer(record.id)
             try await supervisor.removeSnapshot(key: record.id)
             await released
             await environment.volumes.release(containerID: record.id, removingAnonymous: removingVolumes)

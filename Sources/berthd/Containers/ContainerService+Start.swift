@@ -43,7 +43,7 @@ extension ContainerService {
         try Files.makeDirectories("\(environment.config.execRoot)/io", mode: 0o700)
         container.mayHaveTask = true
         try await supervisor.createContainer(
-            id: record.id, image: record.image.reference, spec: Array(JSONBody.encode(spec).readableBytesView), runtime: runtime, labels: [:])
+            id: record.id, image: (try? ImageReference(parsing: record.image.reference))?.withDefaultTag.description ?? record.image.reference, spec: Array(JSONBody.encode(spec).readableBytesView), runtime: runtime, labels: [:])
         let pid = try await createTask(record, rootfs, runtime)
 
         let connected = try await environment.networks.connect(record.networkContainer, attachment: attachment, pid: pid)
@@ -87,6 +87,7 @@ extension ContainerService {
         try? await supervisor.kill(id: id, signal: UInt32(SIGKILL), all: true)
         try? await collectTask(of: container)
         await environment.networks.release(id)
+        HostMounts(environment.config).releaseContainer(id)
         for attach in container.takePending() { attach.cancel() }
         container.mutate { $0.lifecycle.startFailed(failure.error.message, exitCode: failure.exitCode, at: .now()) }
         let record = container.record
@@ -136,12 +137,13 @@ extension ContainerService {
         let security = try SecurityOptions(host.SecurityOpt ?? [])
         let initPath = try (host.Init ?? environment.config.initProcess) ? InitProgram.find(configured: environment.config.initPath) : nil
         return SpecBuilder.Context(
-            identity: identity, filesDirectory: environment.directory(of: record.id), volumePaths: volumePaths, networkPID: try joinedPID(record.networkMode, what: "network", own: record.id),
-            pidPID: try joinedPID(host.PidMode ?? "", what: "PID", own: record.id), ipcPID: try joinedPID(host.IpcMode ?? "", what: "IPC", own: record.id), initPath: initPath,
+            identity: identity, filesDirectory: environment.directory(of: record.id), volumePaths: volumePaths,
+            volumeParts: try volumeParts(of: record, volumePaths: volumePaths), networkPID: try joinedPID(record.networkMode, what: "network", own: record.id),
+            pidPID: try joinedPID(host.PidMode ?? "", what: "PID", own: record.id), ipcPID: try joinedPID(host.IpcMode ?? "", what: "IPC", own: record.id), sharedMemoryPath: try sharedMemory(for: record), initPath: initPath,
             linkEnvironment: try linkEnvironment(of: record),
             cgroupParent: environment.config.cgroupParent,
             seccomp: try SeccompChoice.profile(security.seccomp, daemonProfile: environment.config.seccompProfile, host: host),
-            noNewPrivileges: security.noNewPrivileges ?? environment.config.noNewPrivileges, appArmorProfile: security.appArmorProfile,
+            noNewPrivileges: security.noNewPrivileges ?? environment.config.noNewPrivileges, writableCgroups: security.writableCgroups, appArmorProfile: security.appArmorProfile,
             defaultUlimits: environment.config.defaultUlimits.map { Ulimit(Name: $0.key, Hard: $0.value.hard, Soft: $0.value.soft) }, unifiedCgroups: HostFacts.hasUnifiedCgroups)
     }
 
@@ -156,7 +158,10 @@ extension ContainerService {
             if lifecycle.isRestarting { throw DaemonError.conflict("cannot join network namespace of a restarting container: Container \(other.id) is restarting, wait until the container is running") }
             guard lifecycle.isRunning else { throw DaemonError.conflict("cannot join network namespace of a non running container: Container \(other.id) is \(lifecycle.statusName)") }
         }
-        guard lifecycle.isRunning else { throw DaemonError.conflict("cannot join \(what) namespace of a non running container: container \(other.id) is not running") }
+        guard lifecycle.isRunning else {
+            // As dockerd words and codes it: an error of the start, not of the request.
+            throw DaemonError(what == "PID" ? .internalError : .conflict, "failed to join \(what) namespace: container \(other.id) is not running")
+        }
         return lifecycle.pid
     }
 }

@@ -17,10 +17,15 @@ extension ContainerService {
         } catch let error as DaemonError where error.code != .invalidArgument {
             throw DaemonError(error.code, "cannot stop container: \(nameOrID): \(error.message)")
         }
+    }
+
+    /// Also the first half of a restart, which tells of it in the same way.
+    private func stop(_ container: ManagedContainer, signal: String?, seconds: Int?) async throws {
+        try await end(container, signal: signal, seconds: seconds)
         environment.publish("stop", container.record)
     }
 
-    func stop(_ container: ManagedContainer, signal: String?, seconds: Int?) async throws {
+    func end(_ container: ManagedContainer, signal: String?, seconds: Int?) async throws {
         let record = container.record
         let number = try SignalNumber.parse(signal.flatMap { $0.isEmpty ? nil : $0 } ?? record.config.StopSignal.flatMap { $0.isEmpty ? nil : $0 } ?? "SIGTERM")
         let patience = seconds ?? record.config.StopTimeout ?? Self.defaultStopSeconds
@@ -81,7 +86,6 @@ extension ContainerService {
         } catch let error as DaemonError {
             throw DaemonError(error.code, "cannot kill container: \(nameOrID): \(error.message)")
         }
-        environment.publish("kill", container.record, ["signal": String(number)])
     }
 
     private func send(_ signal: UInt32, to container: ManagedContainer, byUser: Bool) async throws {
@@ -91,6 +95,7 @@ extension ContainerService {
             if byUser { container.mutate { $0.lifecycle.willStopByUser() } }
             do {
                 try await supervisor.kill(id: container.id, signal: signal)
+                environment.publish("kill", container.record, ["signal": String(signal)])
                 // A frozen process gets its signal when it thaws; only for SIGKILL is that what the user means.
                 if signal == UInt32(SIGKILL), lifecycle.isPaused {
                     try? await supervisor.resume(id: container.id)
@@ -105,6 +110,8 @@ extension ContainerService {
     func restart(_ nameOrID: String, signal: String?, seconds: Int?) async throws {
         let container = try store.find(nameOrID)
         do {
+            container.restartsByUser = true
+            defer { container.restartsByUser = false }
             if container.lifecycle.isRunning || container.lifecycle.isRestarting { try await stop(container, signal: signal, seconds: seconds) }
             try await start(container, byPolicy: false)
         } catch let error as DaemonError {

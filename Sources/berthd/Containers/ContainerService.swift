@@ -172,7 +172,7 @@ enum UpdateMerge {
         if let value = request.MemorySwappiness { host.MemorySwappiness = value }
         if let value = request.PidsLimit { host.PidsLimit = value <= 0 ? 0 : value }
         if let policy = request.RestartPolicy, let name = policy.Name, !name.isEmpty {
-            if host.AutoRemove ?? false, name != "no" { throw .invalid("Restart policy cannot be updated because AutoRemove is enabled for the container") }
+            if host.AutoRemove ?? false, name != "no" { throw .conflict("Restart policy cannot be updated because AutoRemove is enabled for the container") }
             guard RestartDecision.Mode(rawValue: name) != nil else {
                 throw .invalid("invalid restart policy: unknown policy '\(name)'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'")
             }

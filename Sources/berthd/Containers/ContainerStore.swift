@@ -54,7 +54,7 @@ final class ContainerStore: Sendable {
             if let exact = index.byID[nameOrID] { return .one(exact) }
             let name = nameOrID.hasPrefix("/") ? String(nameOrID.dropFirst()) : nameOrID
             if let id = index.idByName[name], let container = index.byID[id] { return .one(container) }
-            guard name.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }) else { return .none }
+            guard !name.utf8.isEmpty, name.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }) else { return .none }
             var match: ManagedContainer?
             for (id, container) in index.byID where id.hasPrefix(name) {
                 if match != nil { return .many }
@@ -64,7 +64,10 @@ final class ContainerStore: Sendable {
         }
         switch found {
         case .one(let container): return container
-        case .none: throw .notFound("No such container: \(nameOrID)")
+        case .none:
+            let path = nameOrID.drop { $0 == "/" }
+            if path.utf8.contains(UInt8(ascii: "/")), let container = linked(as: path) { return container }
+            throw .notFound("No such container: \(nameOrID)")
         case .many: throw .invalid("multiple IDs found with provided prefix: \(nameOrID)")
         }
     }

@@ -32,6 +32,7 @@ struct ContainerViews: Sendable {
         let execs = container.execIDs
         view.ExecIDs = execs.isEmpty ? nil : execs
         view.HostConfig = record.hostConfig.complete
+        view.HostConfig?.Links = links(of: record)
         view.GraphDriver = DriverData(Name: environment.supervisor.snapshotter, Data: nil)
         view.Mounts = record.mounts.compactMap { mountPoint($0) }
         view.Config = record.config.complete
@@ -43,6 +44,12 @@ struct ContainerViews: Sendable {
         }
         if version < .v(44) { view.Config?.MacAddress = record.endpoints[record.networkMode]?.MacAddress ?? "" }
         return view
+    }
+
+    /// `/OTHER:/OWN/ALIAS`, with the names of today; what was removed is left out.
+    private func links(of record: ContainerRecord) -> [String]? {
+        let links = record.legacyLinks.compactMap { link in (try? environment.store.find(link.name)).map { "/\($0.record.name):/\(record.name)/\(link.alias)" } }
+        return links.isEmpty ? nil : links
     }
 
     private func state(of container: ManagedContainer) -> ContainerState {
@@ -111,11 +118,12 @@ struct ContainerViews: Sendable {
 
     // MARK: List
 
-    func summary(_ container: ManagedContainer, version: APIVersion) -> ContainerSummary {
+    /// `linkNames`: what other containers call it.
+    func summary(_ container: ManagedContainer, version: APIVersion, linkNames: [String] = []) -> ContainerSummary {
         let record = container.record
         var view = ContainerSummary()
         view.Id = record.id
-        view.Names = ["/" + record.name]
+        view.Names = ["/" + record.name] + linkNames
         view.Image = record.config.Image ?? record.image.reference
         view.ImageID = record.image.id
         if version >= .v(48) { view.ImageManifestDescriptor = record.image.manifest }

@@ -125,7 +125,6 @@ struct CreateValidation: Sendable {
         guard ["", "host"].contains(host.UTSMode ?? "") else { throw .invalid("invalid UTS mode: \(host.UTSMode ?? "")") }
         guard ["", "host"].contains(host.UsernsMode ?? "") else { throw .invalid("invalid user namespace mode: \(host.UsernsMode ?? "")") }
         guard ["", "private", "host"].contains(host.CgroupnsMode ?? "") else { throw .invalid("invalid cgroup namespace mode: \(host.CgroupnsMode ?? "")") }
-        if isContainer(ipc) { throw .unimplemented("sharing /dev/shm with another container (--ipc container:)") }
         if let cgroup = host.Cgroup, !cgroup.isEmpty { throw .invalid("invalid cgroup spec: \(cgroup)") }
         if let links = host.Links, !links.isEmpty, host.NetworkMode == "host" { throw .invalid("conflicting options: host type networking can't be used with links. This would result in undefined behavior") }
     }
@@ -150,6 +149,7 @@ struct CreateValidation: Sendable {
         if nano < 0 || nano > Int64(cpus) * 1_000_000_000 { throw .invalid("range of CPUs is from 0.01 to \(cpus).00, as there are only \(cpus) CPUs available") }
         if period != 0, !(1000...1_000_000).contains(period) { throw .invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)") }
         if quota > 0, quota < 1000 { throw .invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)") }
+        if let shares = host.CpuShares, shares < 0 { throw .invalid("invalid CPU shares (\(shares)): value must be a positive integer") }
         if let weight = host.BlkioWeight, weight > 0, !(10...1000).contains(weight) { throw .invalid("Range of blkio weight is from 10 to 1000") }
         if (host.IOMaximumIOps ?? 0) != 0 || (host.IOMaximumBandwidth ?? 0) != 0 {
             throw .invalid("Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps")

@@ -99,10 +99,11 @@ struct ExitMonitor: Sendable {
         // What stays because the supervisor is away is collected by the next start or the removal.
         try? await service.collectTask(of: container)
         await released
+        HostMounts(environment.config).releaseContainer(record.id)
         execs.containerEnded(container)
         if let delay {
             scheduleRestart(container, after: delay)
-        } else if record.autoRemove {
+        } else if record.autoRemove, !container.restartsByUser {
             do { try await service.removeLocked(container, removingVolumes: true) } catch { Log.error("cannot remove container \(record.id) on exit: \(error)") }
         }
     }
@@ -158,6 +159,7 @@ struct ExitMonitor: Sendable {
             }
         }
         if atStart {
+            HostMounts(environment.config).releaseAll { id in environment.store.get(id: id)?.lifecycle.isRunning ?? false }
             for (id, task) in byID {
                 Log.warning("a task without a container is ended: \(id)")
                 if task.status != .stopped { try? await environment.supervisor.kill(id: id, signal: 9, all: true) }

@@ -26,8 +26,10 @@ struct HealthMonitor: Sendable {
         // What earlier runs said stays readable, as with dockerd; the verdict begins anew.
         var state = HealthState()
         state.log = container.health?.log ?? []
-        state.task = Task { await probeLoop(container, check, command) }
+        // Before the first look of the loop, which asks whether the container is still starting.
         container.setHealth(state)
+        let task = Task { await probeLoop(container, check, command) }
+        container.mutateHealth { $0.task = task }
     }
 
     static func end(_ container: ManagedContainer) {

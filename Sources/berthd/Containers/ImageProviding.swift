@@ -24,6 +24,9 @@ protocol ImageProviding: Sendable {
     /// - Throws: `DaemonError.notFound("No such image: NAME:TAG")` as dockerd words it, `.invalidArgument` for a malformed reference.
     func resolve(_ reference: String, platform: String?) async throws -> ResolvedImage
 
+    /// The ID of the image that a name, an ID or a unique prefix of one leads to now, whatever its platform.
+    func identify(_ reference: String) async throws -> String
+
     /// Number of images, for `/info`.
     func count() async throws -> Int
 

@@ -44,15 +44,19 @@ struct LegacyLink: Sendable, Equatable {
 }
 
 extension ContainerService {
+    /// Checks links, and on the default bridge writes them down by ID: they survive a rename.
+    ///
     /// - Throws: for a link to what is not there, as dockerd does at create.
-    func checkLinks(_ host: HostConfig) throws(DaemonError) {
-        for text in host.Links ?? [] {
+    func settleLinks(_ host: inout HostConfig) throws(DaemonError) {
+        let isDefaultBridge = ["", "bridge", "default"].contains(host.NetworkMode ?? "")
+        for (index, text) in (host.Links ?? []).enumerated() {
             let link = try LegacyLink(text)
             let other: ManagedContainer
             do { other = try store.find(link.name) } catch { throw .invalid("could not get container for \(link.name): \(error.message)") }
             guard other.record.networkMode != "host" else {
                 throw .invalid("conflicting options: host type networking can't be used with links. This would result in undefined behavior")
             }
+            if isDefaultBridge { host.Links?[index] = "\(other.id):\(link.alias)" }
         }
     }
 
@@ -80,4 +84,27 @@ extension ContainerService {
             try await commit(container) { $0.hostConfig.Links?.remove(at: index) }
         }
     }
+}
+
+extension ContainerStore {
+    /// The container that is known as `PARENT/ALIAS`.
+    func linked(as path: Substring) -> ManagedContainer? {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, let parent = try? find(String(parts[0])) else { return nil }
+        return parent.record.legacyLinks.first { $0.alias == parts[1] }.flatMap { try? find($0.name) }
+    }
+
+    /// `/PARENT/ALIAS` of every link, by the ID of the container it leads to.
+    var linkNames: [String: [String]] {
+        var names: [String: [String]] = [:]
+        for record in all.map(\.record) {
+            for link in record.legacyLinks { if let other = try? find(link.name) { names[other.id, default: []].append("/\(record.name)/\(link.alias)") } }
+        }
+        return names.mapValues { $0.sorted() }
+    }
+}
+
+extension ContainerRecord {
+    /// Those of the default bridge.
+    var legacyLinks: [LegacyLink] { ["bridge", "default"].contains(networkMode) ? (hostConfig.Links ?? []).compactMap { try? LegacyLink($0) } : [] }
 }

@@ -39,6 +39,7 @@ final class ManagedContainer: Sendable {
         var attached = 0
         var removed = false
         var mayHaveTask: Bool
+        var restartsByUser = false
     }
 
     let id: String
@@ -181,6 +182,12 @@ final class ManagedContainer: Sendable {
             return old
         }
         old?.cancel()
+    }
+
+    /// `docker restart` is between its stop and its start: the end of the process is not that of an auto-removed container.
+    var restartsByUser: Bool {
+        get { state.withLock { $0.restartsByUser } }
+        set { state.withLock { $0.restartsByUser = newValue } }
     }
 
     var lastRestartDelay: Duration? { state.withLock { $0.lastRestartDelay } }

@@ -9,10 +9,14 @@ struct MountSettlement {
     private(set) var mounts: [MountRecord] = []
     private static let propagations: Set<String> = ["private", "rprivate", "shared", "rshared", "slave", "rslave"]
     let defaultReadOnlyNonRecursive: Bool
+    private let dataRoot: String
 
     /// - Parameter others: mounts of the containers that `VolumesFrom` names, in its order, with the mode after the colon.
     /// - Throws: `.invalidArgument` in dockerd's words.
-    init(_ host: HostConfig, volumes: [String: EmptyObject], others: [(mounts: [MountRecord], readOnly: Bool?)], defaultReadOnlyNonRecursive: Bool) throws(DaemonError) {
+    init(
+        _ host: HostConfig, volumes: [String: EmptyObject], others: [(mounts: [MountRecord], readOnly: Bool?)], dataRoot: String, defaultReadOnlyNonRecursive: Bool
+    ) throws(DaemonError) {
+        self.dataRoot = dataRoot
         self.defaultReadOnlyNonRecursive = defaultReadOnlyNonRecursive
         for (inherited, readOnly) in others {
             for var mount in inherited where mount.kind == .bind || mount.kind == .volume {
@@ -35,6 +39,14 @@ struct MountSettlement {
             guard !mounts.contains(where: { $0.destination == path }) else { continue }
             mounts.append(volume(name: "", destination: path, mode: "", readOnly: false, noCopy: false, driver: host.VolumeDriver))
         }
+    }
+
+    /// A bind of the engine's own files, or of what they lie in: a private copy of their mounts would keep them busy, so it follows the host's.
+    private func propagation(of source: String, wanted: String) throws(DaemonError) -> String {
+        guard source.hasPrefix(dataRoot) || dataRoot.hasPrefix(source) else { return wanted.isEmpty ? "rprivate" : wanted }
+        guard !wanted.isEmpty, wanted != "rslave", wanted != "rshared" else { return wanted.isEmpty ? "rslave" : wanted }
+        throw .invalid(
+            "invalid mount config: must use either propagation mode \"rslave\" or \"rshared\" when mount source is within the daemon root, daemon root: \"\(dataRoot)\", bind mount source: \"\(source)\", propagation: \"\(wanted)\"")
     }
 
     private mutating func add(_ mount: MountRecord, own: inout Set<String>) throws(DaemonError) {
@@ -75,7 +87,8 @@ struct MountSettlement {
         if parts[0].hasPrefix("/") {
             guard !noCopy else { throw .invalid("invalid mode: \(mode)") }
             return MountRecord(
-                kind: .bind, source: RootedPath.cleaned(parts[0]), destination: path, readOnly: readOnly, mode: mode, propagation: propagation.isEmpty ? "rprivate" : propagation, noCopy: false,
+                kind: .bind, source: RootedPath.cleaned(parts[0]), destination: path, readOnly: readOnly, mode: mode,
+                propagation: try self.propagation(of: RootedPath.cleaned(parts[0]), wanted: propagation), noCopy: false,
                 nonRecursive: false, readOnlyNonRecursive: defaultReadOnlyNonRecursive, readOnlyForceRecursive: false, createsSource: true, tmpfsOptions: [], fromMountsAPI: false)
         }
         guard propagation.isEmpty else { throw .invalid("invalid mode: \(mode)") }
@@ -132,7 +145,8 @@ struct MountSettlement {
             let creates = options?.CreateMountpoint ?? false
             if !creates, !Files.exists(source) { throw failure("bind source path does not exist: \(source)") }
             return MountRecord(
-                kind: .bind, source: RootedPath.cleaned(source), destination: path, readOnly: readOnly, mode: "", propagation: propagation.isEmpty ? "rprivate" : propagation, noCopy: false,
+                kind: .bind, source: RootedPath.cleaned(source), destination: path, readOnly: readOnly, mode: "",
+                propagation: try self.propagation(of: RootedPath.cleaned(source), wanted: propagation), noCopy: false,
                 nonRecursive: options?.NonRecursive ?? false, readOnlyNonRecursive: options?.ReadOnlyNonRecursive ?? defaultReadOnlyNonRecursive,
                 readOnlyForceRecursive: options?.ReadOnlyForceRecursive ?? false, createsSource: creates, tmpfsOptions: [], fromMountsAPI: true)
         case "volume":
@@ -142,7 +156,10 @@ struct MountSettlement {
                 throw .invalid("create \(source): \"\(source)\" includes invalid characters for a local volume name, only \"\(CreateValidation.nameRule)\" are allowed. If you intended to pass a host directory, use absolute path")
             }
             var record = volume(name: source, destination: path, mode: "z", readOnly: readOnly, noCopy: options?.NoCopy ?? false, driver: options?.DriverConfig?.Name)
-            if let subpath = options?.Subpath, !subpath.isEmpty { throw .unimplemented("mounting a part of a volume (volume-subpath)") }
+            if let subpath = options?.Subpath, !subpath.isEmpty {
+                guard !subpath.hasPrefix("/"), !RootedPath.components(subpath).contains("..") else { throw failure("subpath must be a relative path within the volume") }
+                record.subpath = subpath
+            }
             record.fromMountsAPI = true
             return record
         case "tmpfs":

@@ -85,4 +85,7 @@ protocol NetworkContainerLookup: Sendable {
     /// Stores what `network connect` or `disconnect` changed: the wanted endpoints and, when running, what came of them. One durable commit. Rewrites hosts and resolv.conf
     /// when their texts are given.
     func update(_ containerID: String, endpoints: [String: EndpointSettings], attachment: NetworkAttachment) async throws
+
+    /// Returns when what ended before the call has given back its endpoints: whoever waited for a container hears of its end before that is done.
+    func settle(_ containerIDs: [String]) async
 }

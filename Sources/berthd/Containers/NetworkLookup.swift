@@ -14,6 +14,13 @@ struct NetworkLookup: NetworkContainerLookup {
             .map { ($0.networkContainer, $0.attachment, $0.lifecycle.pid) }
     }
 
+    func settle(_ containerIDs: [String]) async {
+        for id in containerIDs {
+            guard let container = service.store.get(id: id), !container.lifecycle.isRunning else { continue }
+            try? await container.serially {}
+        }
+    }
+
     func update(_ containerID: String, endpoints: [String: EndpointSettings], attachment: NetworkAttachment) async throws {
         let container = try service.store.find(containerID)
         try await container.serially {

@@ -59,7 +59,10 @@ struct ProbeRunner: Sendable {
         }
         try? await supervisor.deleteExec(id: container.id, execID: exec.id)
         unlink(socket)
-        guard finished else { return (-1, "Health check exceeded timeout (\(GoDuration.text(timeout)))") }
+        guard finished else {
+            let said = collector.text
+            return (-1, "Health check exceeded timeout (\(GoDuration.text(timeout)))" + (said.isEmpty ? "" : ": \(said)"))
+        }
         return (code, collector.text)
     }
 }

@@ -16,7 +16,7 @@ struct SecurityOptions: Sendable {
     /// A profile that is loaded on the host; nil: none. Berth loads no default one.
     var appArmorProfile: String?
     var noNewPrivileges: Bool?
-    var writableCgroups = false
+    var writableCgroups: Bool?
 
     static func validate(_ options: [String]) throws(DaemonError) { _ = try SecurityOptions(options) }
 
@@ -25,6 +25,10 @@ struct SecurityOptions: Sendable {
         for option in options {
             if option == "no-new-privileges" {
                 noNewPrivileges = true
+                continue
+            }
+            if option == "writable-cgroups" {
+                writableCgroups = true
                 continue
             }
             guard let separator = option.firstIndex(where: { $0 == "=" || $0 == ":" }) else { throw .invalid("invalid --security-opt 1: \"\(option)\"") }
@@ -49,7 +53,7 @@ struct SecurityOptions: Sendable {
                 guard value == "disable" else { throw .unimplemented("SELinux (--security-opt \(option))") }
             case "writable-cgroups":
                 guard value == "true" || value == "false" else { throw .invalid("invalid --security-opt 2: \"\(option)\"") }
-                if value == "true" { throw .unimplemented("--security-opt writable-cgroups") }
+                writableCgroups = value == "true"
             default: throw .invalid("invalid --security-opt 2: \"\(option)\"")
             }
         }

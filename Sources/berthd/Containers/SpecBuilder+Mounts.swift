@@ -28,23 +28,23 @@ extension SpecBuilder {
             .init(destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"]),
             .init(destination: "/dev/pts", type: "devpts", source: "devpts", options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
             .init(destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", writable ? "rw" : "ro"]),
-            .init(destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [writable ? "rw" : "ro", "nosuid", "noexec", "nodev"]),
+            .init(destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [context.writableCgroups ?? writable ? "rw" : "ro", "nosuid", "noexec", "nodev"]),
         ]
+        // mqueue shows the queues of the IPC namespace that is mounted in, the host's too; the host need not have it mounted.
+        list.append(.init(destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"]))
         if host.IpcMode == "host" {
-            list.append(.init(destination: "/dev/mqueue", type: "bind", source: "/dev/mqueue", options: ["rbind"]))
             list.append(.init(destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["rbind"]))
-        } else {
-            list.append(.init(destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"]))
-            if host.IpcMode != "none" {
-                list.append(.init(destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", "size=\(host.ShmSize ?? 64 << 20)"]))
-            }
+        } else if let shared = context.sharedMemoryPath {
+            list.append(.init(destination: "/dev/shm", type: "bind", source: shared, options: ["rbind", "rprivate"]))
+        } else if host.IpcMode != "none" {
+            list.append(.init(destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", "size=\(host.ShmSize ?? 64 << 20)"]))
         }
         return list
     }
 
     private var engineFiles: [RuntimeSpec.Mount] {
         ContainerFiles.names.map { name in
-            .init(destination: "/etc/\(name)", type: "bind", source: "\(context.filesDirectory)/\(name)", options: ["rbind", "rprivate"])
+            .init(destination: "/etc/\(name)", type: "bind", source: "\(context.filesDirectory)/\(name)", options: ["rbind", "rprivate"] + (host.ReadonlyRootfs ?? false ? ["ro"] : []))
         }
     }
 
@@ -56,7 +56,7 @@ extension SpecBuilder {
             case .bind, .volume:
                 var source = mount.source
                 if let volume = mount.volumeName, let path = context.volumePaths[volume] { source = path }
-                if let subpath = mount.subpath, !subpath.isEmpty { source += "/" + subpath }
+                if let part = context.volumeParts[mount.destination] { source = part }
                 var options = [mount.nonRecursive ? "bind" : "rbind", mount.propagation.isEmpty ? "rprivate" : mount.propagation]
                 if mount.readOnly {
                     let recursive = mount.readOnlyForceRecursive || !mount.readOnlyNonRecursive && !mount.nonRecursive

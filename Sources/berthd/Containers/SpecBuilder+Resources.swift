@@ -15,7 +15,8 @@ struct ResourceLimits: Sendable {
         var resources = RuntimeSpec.Linux.Resources()
         resources.memory = memory
         resources.cpu = cpu
-        if let limit = host.PidsLimit, limit != 0 { resources.pids = .init(limit: limit) }
+        // 0 of an update takes a limit away, which the runtime calls -1.
+        if let limit = host.PidsLimit { resources.pids = .init(limit: limit <= 0 ? -1 : limit) }
         resources.blockIO = try blockIO()
         return resources
     }

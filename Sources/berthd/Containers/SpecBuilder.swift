@@ -13,10 +13,14 @@ struct SpecBuilder: Sendable {
         var filesDirectory: String
         /// Volume name → host path, for this start.
         var volumePaths: [String: String]
+        /// Destination → host path of a part of a volume.
+        var volumeParts: [String: String] = [:]
         /// Pids of the containers whose namespaces are joined.
         var networkPID: Int32?
         var pidPID: Int32?
         var ipcPID: Int32?
+        /// Host path of a `/dev/shm` that containers share; nil: one of its own.
+        var sharedMemoryPath: String?
         /// Host path of the init program for `--init`.
         var initPath: String?
         /// Of legacy links; the container's own win.
@@ -24,6 +28,8 @@ struct SpecBuilder: Sendable {
         var cgroupParent: String
         var seccomp: RuntimeSpec.Linux.Seccomp?
         var noNewPrivileges: Bool
+        /// nil: only privileged containers write to their cgroups.
+        var writableCgroups: Bool?
         var appArmorProfile: String?
         var defaultUlimits: [Ulimit]
         var unifiedCgroups: Bool

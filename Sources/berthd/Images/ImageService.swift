@@ -89,6 +89,8 @@ struct ImageService: ImageProviding {
             platform: ImagePlatform.text(config.platform), manifest: DockerAPI.Descriptor(variant.descriptor, platform: config.platform))
     }
 
+    func identify(_ reference: String) async throws -> String { try await find(reference).id }
+
     func count() async throws -> Int { Set(try await client.list().map(\.target.digest)).count }
 
     func diskUsage() async throws -> (images: [ImageSummary], layersSize: Int64) {

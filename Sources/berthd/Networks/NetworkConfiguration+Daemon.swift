@@ -43,6 +43,7 @@ extension NetworkConfiguration {
             guard let address = IPAddress(config.hostGatewayIP) else { throw DaemonError.invalid("invalid --host-gateway-ip: \"\(config.hostGatewayIP)\"") }
             hostGateway = [address]
         }
+        defaultOptions = config.defaultNetworkOptions["bridge"] ?? [:]
         self.engineID = engineID
     }
 

@@ -32,6 +32,8 @@ struct NetworkConfiguration: Sendable {
     var dnsOptions: [String] = []
     /// `--host-gateway-ip`: what `host-gateway` in `--add-host` means; empty: the default bridge's address.
     var hostGateway: [IPAddress] = []
+    /// `--default-network-opt` of the driver bridge.
+    var defaultOptions: [String: String] = [:]
     /// Makes the IPv6 range of this machine.
     var engineID = ""
 }

@@ -14,12 +14,16 @@ extension NetworkService: NetworkAttaching {
         if mode.hasPrefix("container:") { return [:] }
         var result: [String: EndpointSettings] = [:]
         for (name, settings) in container.endpoints {
-            let record = try find(Self.normalized(name))
+            // A network that is not there yet is asked for again at the start, as for dockerd.
+            guard let record = try? find(Self.normalized(name)) else {
+                result[name] = settings.asRequested
+                continue
+            }
             try EndpointValidator.check(settings, in: record)
             result[record.name] = settings.asRequested
         }
-        let own = try find(mode)
-        if result[own.name] == nil { result[own.name] = EndpointSettings() }
+        let own = (try? find(mode))?.name ?? mode
+        if result[own] == nil { result[own] = EndpointSettings() }
         try EndpointValidator.check(combination: result.keys.compactMap { network(named: $0) })
         return result
     }
@@ -36,7 +40,10 @@ extension NetworkService: NetworkAttaching {
         if mode == "host" || mode == "none" { return try withoutBridge(container, mode: mode, attachment) }
         var state = ActiveContainer(id: container.id, name: container.name)
         do {
-            for (record, settings) in try order(container) { state.endpoints.append(try makeEndpoint(record, settings, container: container, interfaces: state.endpoints.map(\.plan.interface))) }
+            for (record, settings) in try order(container) {
+                try EndpointValidator.check(settings, in: record)
+                state.endpoints.append(try makeEndpoint(record, settings, container: container, interfaces: state.endpoints.map(\.plan.interface)))
+            }
             chooseGateways(&state)
             try publishPorts(of: container, &state)
         } catch {
@@ -70,17 +77,18 @@ extension NetworkService: NetworkAttaching {
             attachment.hostsFile = HostsFile.text(extra: extra, own: [])
             attachment.resolvConf = wanted.reachable.text
         } else {
-            if wanted != .host() { attachment.resolvConf = wanted.text }
-            if !extra.isEmpty { attachment.hostsFile = ((try? Files.readText("/etc/hosts")) ?? "") + HostsFile.lines(extra) }
+            attachment.resolvConf = wanted.text
+            attachment.hostsFile = ((try? Files.readText("/etc/hosts")) ?? "") + HostsFile.lines(extra)
         }
         return attachment
     }
 
     /// The network of the mode first, so that it is eth0; the others by name.
     private func order(_ container: NetworkContainer) throws -> [(NetworkRecord, EndpointSettings)] {
-        let own = try find(Self.normalized(container.networkMode))
-        var result = [(own, container.endpoints[own.name] ?? EndpointSettings())]
-        for (name, settings) in container.endpoints.sorted(by: { $0.key < $1.key }) where name != own.name {
+        let mode = Self.normalized(container.networkMode)
+        let own = try find(mode)
+        var result = [(own, container.endpoints[own.name] ?? container.endpoints[mode] ?? EndpointSettings())]
+        for (name, settings) in container.endpoints.sorted(by: { $0.key < $1.key }) where name != own.name && name != mode {
             // A network that was removed since is an error of the start, as for dockerd.
             result.append((try find(name), settings))
         }

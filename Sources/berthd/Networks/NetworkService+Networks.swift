@@ -10,6 +10,8 @@ extension NetworkService {
     /// - Returns: the ID.
     /// - Throws: `DaemonError` with dockerd's status and text; nothing is left of a failed create.
     func create(_ request: NetworkCreateRequest) async throws -> String {
+        var request = request
+        if ["", "bridge", "default"].contains(request.Driver ?? "") { request.Options = configuration.defaultOptions.merging(request.Options ?? [:]) { $1 } }
         var record = try NetworkRequestReader.record(from: request)
         guard network(named: record.name) == nil, reservedNames.insert(record.name).inserted else {
             throw DaemonError.conflict("network with name \(record.name) already exists")
@@ -58,6 +60,7 @@ extension NetworkService {
     func remove(_ term: String) async throws {
         let record = try find(term)
         guard !record.isPredefined else { throw DaemonError(.permissionDenied, "\(record.name) is a pre-defined network and cannot be removed") }
+        await lookup?.settle(activeContainers(of: record).map(\.container.id))
         let users = activeContainers(of: record).map { "name:\"\($0.container.name)\" id:\"\(($0.endpoint.settings.EndpointID ?? "").prefix(12))\"" }
         guard users.isEmpty else {
             throw DaemonError(.permissionDenied, "error while removing network: network \(record.name) has active endpoints (\(users.sorted().joined(separator: ", ")))")
@@ -107,7 +110,7 @@ extension NetworkService {
                 let isUnused = !record.isPredefined && (lookup?.containers(usingNetwork: record.name).isEmpty ?? true)
                 if dangling != isUnused { return false }
             }
-            return filters.matches("name") { record.name.contains($0) } && filters.matches("id") { record.id.hasPrefix($0) }
+            return filters.matchesPattern("name", record.name) && filters.matches("id") { record.id.hasPrefix($0) }
                 && filters.matchesExactly("driver", record.driver.rawValue) && filters.matchesExactly("scope", "local") && filters.matchesLabels(record.labels)
                 && filters.matches("type") { ($0 == "builtin") == record.isPredefined }
         }.map { describe($0, withContainers: false) }

@@ -186,7 +186,7 @@ actor NetworkService {
     ///
     /// - Throws: `.notFound` or `.invalidArgument` as dockerd words them.
     func find(_ term: String) throws -> NetworkRecord {
-        if let record = network(named: term) ?? networks[term] { return record }
+        if let record = networks[term] ?? network(named: term) { return record }
         let matches = term.isEmpty ? [] : networks.values.filter { $0.id.hasPrefix(term) }
         guard matches.count <= 1 else { throw DaemonError.invalid("network \(term) is ambiguous (\(matches.count) matches found based on ID prefix)") }
         guard let match = matches.first else { throw DaemonError.notFound("network \(term) not found") }

@@ -153,7 +153,7 @@ actor VolumeService: VolumeProviding {
         let dangling = try filters.boolean("dangling")
         return records.values.sorted { $0.name < $1.name }.filter { record in
             if let dangling, dangling != (users[record.name] == nil) { return false }
-            return filters.matches("name") { record.name.contains($0) } && filters.matchesExactly("driver", record.driver) && filters.matchesLabels(record.labels ?? [:])
+            return filters.matchesPattern("name", record.name) && filters.matchesExactly("driver", record.driver) && filters.matchesLabels(record.labels ?? [:])
         }.map(describe)
     }
 

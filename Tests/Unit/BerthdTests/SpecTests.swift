@@ -10,7 +10,7 @@ private func record(_ change: (inout HostConfig, inout ContainerConfig) -> Void 
     change(&host, &config)
     _ = try CreateValidation(daemon: DaemonConfig()).settle(&host)
     let image = ResolvedImage(id: "sha256:1", reference: "a:latest", config: ContainerConfig(), chainID: "", platform: "linux/amd64", manifest: Descriptor())
-    let mounts = try MountSettlement(host, volumes: config.Volumes ?? [:], others: [], defaultReadOnlyNonRecursive: false).mounts
+    let mounts = try MountSettlement(host, volumes: config.Volumes ?? [:], others: [], dataRoot: "/var/lib/berth", defaultReadOnlyNonRecursive: false).mounts
     return ContainerRecord(
         id: String(repeating: "ab", count: 32), name: "web", created: .now(), config: config, hostConfig: host, image: image, path: "sh", args: ["-c", "true"], mounts: mounts, endpoints: [:], logPath: "",
         maskedPaths: ["/proc/kcore"], readonlyPaths: ["/proc/sys"])
@@ -74,7 +74,7 @@ private func context(home: String = "/root", uid: UInt32 = 0) -> SpecBuilder.Con
 func `a malformed volume is refused`(_ text: String) {
     var host = HostConfig()
     host.Binds = [text]
-    #expect(throws: DaemonError.self) { _ = try MountSettlement(host, volumes: [:], others: [], defaultReadOnlyNonRecursive: false) }
+    #expect(throws: DaemonError.self) { _ = try MountSettlement(host, volumes: [:], others: [], dataRoot: "/var/lib/berth", defaultReadOnlyNonRecursive: false) }
 }
 
 @Test func `limits reach the spec in the kernel's units`() throws {
