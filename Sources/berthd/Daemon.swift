@@ -95,7 +95,7 @@ struct Daemon: Sendable {
         ContainerRoutes(service: containers, execs: execs, attach: AttachService(environment: environment, logs: logs), logs: logs).register(in: &router)
         SystemRoutes(info: SystemInformation(environment: environment, engineID: engineID)).register(in: &router)
         ImageRoutes.register(in: &router, service: images)
-        ImageRoutes.registerCommit(in: &router, service: images, containers: environment.store, supervisor: environment.supervisor)
+        ImageRoutes.registerCommit(in: &router, service: images, environment: environment)
         NetworkRoutes.register(in: &router, service: networks)
         VolumeRoutes.register(in: &router, service: volumes)
         FileRoutes(service: FileService(environment: environment)).register(in: &router)

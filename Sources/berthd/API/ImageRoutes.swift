@@ -1,6 +1,7 @@
 import DockerAPI
 import FoundationEssentials
 import NIOCore
+import OCISpec
 import NIOHTTP1
 
 /// `/images`, `/distribution` and `/commit`: decode, call the service, encode.
@@ -11,8 +12,8 @@ enum ImageRoutes {
     }
 
     /// Commit looks at a container and makes an image.
-    static func registerCommit(in router: inout Router, service: ImageService, containers: ContainerStore, supervisor: SupervisorClient) {
-        router.add(.POST, "/commit") { request in try await commit(request, service: service, containers: containers, supervisor: supervisor) }
+    static func registerCommit(in router: inout Router, service: ImageService, environment: ContainerEnvironment) {
+        router.add(.POST, "/commit") { request in try await commit(request, service: service, environment: environment) }
     }
 
     private static func registerQueries(in router: inout Router, service: ImageService) {
@@ -113,9 +114,9 @@ enum ImageRoutes {
 
     // MARK: - Commit
 
-    private static func commit(_ request: HTTPRequest, service: ImageService, containers: ContainerStore, supervisor: SupervisorClient) async throws -> HTTPResponse {
+    private static func commit(_ request: HTTPRequest, service: ImageService, environment: ContainerEnvironment) async throws -> HTTPResponse {
         let config = try await JSONBody.decode(ContainerConfig?.self, from: request, allowingEmpty: true)
-        let container = try containers.find(request.query["container"] ?? "")
+        let container = try environment.store.find(request.query["container"] ?? "")
         var changes = request.query.all("changes")
         changes = changes.flatMap { $0.split(separator: "\n").map(String.init) }
         let wanted = ImageService.CommitRequest(
@@ -125,16 +126,18 @@ enum ImageRoutes {
             let record = container.record
             var pauses = request.query.flag("pause", default: true) && record.lifecycle.isRunning && !record.lifecycle.isPaused
             // One that ends in this moment needs no pause: dockerd goes on without, too.
-            if pauses { pauses = (try? await supervisor.pause(id: record.id)) != nil }
+            if pauses { pauses = (try? await environment.supervisor.pause(id: record.id)) != nil }
             do {
                 let id = try await service.commit(record, wanted)
-                if pauses { try? await supervisor.resume(id: record.id) }
+                if pauses { try? await environment.supervisor.resume(id: record.id) }
                 return id
             } catch {
-                if pauses { try? await supervisor.resume(id: record.id) }
+                if pauses { try? await environment.supervisor.resume(id: record.id) }
                 throw error
             }
         }
+        let reference = wanted.repository.isEmpty ? nil : try? ImageService.tagged(wanted.repository, tag: wanted.tag).familiar
+        environment.publish("commit", container.record, ["comment": wanted.comment, "imageID": id, "imageRef": reference ?? ""])
         return try .json(IDResponse(Id: id), status: .created)
     }
 }

@@ -29,7 +29,8 @@ struct SystemRoutes: Sendable {
 
     private func events(_ request: HTTPRequest) async throws -> HTTPResponse {
         let filters = try ListFilters(request.query["filters"], accepted: Self.eventFilters)
-        let since = try Timestamp.nanoseconds(request.query["since"], name: "since")
+        // 0 is the beginning of time here, and not the absence of a time as for logs.
+        let since = request.query["since"] == "0" ? 0 : try Timestamp.nanoseconds(request.query["since"], name: "since")
         let until = try Timestamp.nanoseconds(request.query["until"], name: "until")
         if let since, let until, until < since { throw DaemonError.invalid("`since` time (\(request.query["since"] ?? "")) cannot be after `until` time (\(request.query["until"] ?? ""))") }
         let hub = environment.events

@@ -3,6 +3,7 @@ import DockerAPI
 import Glibc
 import LinuxSystem
 import NIOCore
+import NIOPosix
 
 extension ContainerService {
     /// Makes a container: checks everything, takes the name, prepares the writable layer and the volumes, and commits once. What fails leaves nothing behind.
@@ -47,6 +48,8 @@ extension ContainerService {
             try await makeFiles(of: record)
             let mounts = try await supervisor.prepareSnapshot(key: id, parent: image.chainID)
             try await acquireVolumes(for: &record, rootfs: mounts)
+            // One that the image names came with it; what the user names can be copied from and to before the first start, as with dockerd.
+            if let directory = request.config.WorkingDir, RootedPath.cleaned(directory) != "/" { try await makeWorkingDirectory(RootedPath.cleaned(directory), in: mounts) }
             try await store.save(record)
         } catch {
             await undoCreate(record)
@@ -142,6 +145,19 @@ extension ContainerService {
                 detached = root
                 try await environment.volumes.populate(volume, from: root, path: mount.destination)
             }
+        }
+    }
+
+    private func makeWorkingDirectory(_ path: String, in mounts: [RootfsMount]) async throws {
+        let layers = try RootfsLayers(mounts)
+        let place = environment.config.execRoot
+        do {
+            try await NIOThreadPool.singleton.runIfActive {
+                let files = try ContainerFilesystem(.layers(layers, writable: true), placing: [], at: place)
+                _ = try files.root.makeDirectories(path)
+            }
+        } catch let error as SystemError where error.errno == .notDirectory {
+            throw DaemonError.invalid("Cannot mkdir: \(path) is not a directory")
         }
     }
 

@@ -35,6 +35,7 @@ extension ContainerService {
         var record = container.record
         let runtime = try environment.runtime(named: record.hostConfig.Runtime ?? "")
         let volumePaths = try await pathsOfVolumes(record)
+        environment.publishVolumes("mount", record)
         let attachment = try await environment.networks.prepare(record.networkContainer)
         try writeFiles(of: record, attachment)
         let rootfs = try await supervisor.snapshotMounts(key: record.id)
@@ -88,6 +89,7 @@ extension ContainerService {
         try? await collectTask(of: container)
         await environment.networks.release(id)
         HostMounts(environment.config).releaseContainer(id)
+        environment.publishVolumes("unmount", container.record)
         for attach in container.takePending() { attach.cancel() }
         container.mutate { $0.lifecycle.startFailed(failure.error.message, exitCode: failure.exitCode, at: .now()) }
         let record = container.record

@@ -78,6 +78,12 @@ extension ContainerService {
         let container = try store.find(nameOrID)
         let number = try SignalNumber.parse(signal.flatMap { $0.isEmpty ? nil : $0 } ?? "SIGKILL")
         do {
+            if container.lifecycle.isRestarting {
+                // Between two runs there is no process; a signal that means the end is the end of the runs.
+                let stopSignal = try SignalNumber.parse(container.record.config.StopSignal.flatMap { $0.isEmpty ? nil : $0 } ?? "SIGTERM")
+                if number == UInt32(SIGKILL) || number == stopSignal { _ = try await cancelRestart(of: container) }
+                return
+            }
             guard container.lifecycle.isRunning else { throw DaemonError.conflict("container \(container.id) is not running") }
             let stopSignal = try SignalNumber.parse(container.record.config.StopSignal.flatMap { $0.isEmpty ? nil : $0 } ?? "SIGTERM")
             // A signal that means stop keeps the restart policy away; SIGHUP and the like do not.

@@ -29,6 +29,15 @@ struct ContainerEnvironment: Sendable {
         events.publish(type: "container", action: action, id: record.id, attributes: attributes)
     }
 
+    /// Tells of the volumes of a container that starts or has ended, as dockerd does.
+    func publishVolumes(_ action: String, _ record: ContainerRecord) {
+        for mount in record.mounts where mount.kind == .volume {
+            var attributes = ["driver": mount.driver ?? "local", "container": record.id]
+            if action == "mount" { attributes.merge(["destination": mount.destination, "read/write": String(!mount.readOnly), "propagation": mount.propagation]) { $1 } }
+            events.publish(type: "volume", action: action, id: mount.volumeName ?? "", attributes: attributes)
+        }
+    }
+
     /// The runtime of the daemon's table that HostConfig names.
     ///
     /// - Throws: `.invalidArgument`: unknown or invalid runtime name.

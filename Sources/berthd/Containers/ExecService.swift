@@ -114,7 +114,8 @@ struct ExecService: Sendable {
         let stdio =
             stream == nil
             ? StdioURIs(terminal: isTerminal) : StdioURIs(stdin: usesStdin || isTerminal ? uri : "", stdout: uri, stderr: isTerminal ? "" : uri, terminal: isTerminal)
-        let process = try ExecSpec.process(exec, container.record, consoleSize: consoleSize ?? request.ConsoleSize, config: environment.config)
+        let process = try ExecSpec.process(exec, container.record, consoleSize: consoleSize ?? request.ConsoleSize,
+            linkEnvironment: ContainerService(environment).linkEnvironmentIfRunning(of: container.record), config: environment.config)
         try await environment.supervisor.exec(id: container.id, execID: exec.id, process: Array(JSONBody.encode(process).readableBytesView), stdio: stdio)
         guard let stream else {
             try await run(container, exec)
@@ -235,14 +236,14 @@ struct ExecService: Sendable {
 
 /// The process of an exec in the spec's terms: the container's, with what the request says in its place.
 enum ExecSpec {
-    static func process(_ exec: ExecRecord, _ record: ContainerRecord, consoleSize: [UInt]?, config: DaemonConfig) throws -> RuntimeSpec.Process {
+    static func process(_ exec: ExecRecord, _ record: ContainerRecord, consoleSize: [UInt]?, linkEnvironment: [String], config: DaemonConfig) throws -> RuntimeSpec.Process {
         let request = exec.request
         let user = request.User.flatMap { $0.isEmpty ? nil : $0 } ?? record.config.User ?? ""
         let identity = try UserLookup.identity(user: user, groups: record.hostConfig.GroupAdd ?? [], pid: record.lifecycle.pid)
         let isTerminal = request.Tty ?? false
         var base = [SpecBuilder.defaultPath, "HOSTNAME=\(record.config.Hostname ?? "")"]
         if isTerminal { base.append("TERM=xterm") }
-        let environment = Environment.replacing(Environment.replacing(base, with: record.config.Env ?? []), with: request.Env ?? [])
+        let environment = Environment.replacing(Environment.replacing(base + linkEnvironment, with: record.config.Env ?? []), with: request.Env ?? [])
         var host = record.hostConfig
         if request.Privileged ?? false { host.Privileged = true }
         let directory = request.WorkingDir.flatMap { $0.isEmpty ? nil : $0 } ?? record.config.WorkingDir ?? ""

@@ -100,6 +100,7 @@ struct ExitMonitor: Sendable {
         try? await service.collectTask(of: container)
         await released
         HostMounts(environment.config).releaseContainer(record.id)
+        environment.publishVolumes("unmount", record)
         execs.containerEnded(container)
         if let delay {
             scheduleRestart(container, after: delay)

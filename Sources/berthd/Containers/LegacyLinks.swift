@@ -71,6 +71,9 @@ extension ContainerService {
         }
     }
 
+    /// For an exec: one of the others may have ended meanwhile, which is no reason not to run it.
+    func linkEnvironmentIfRunning(of record: ContainerRecord) -> [String] { (try? linkEnvironment(of: record)) ?? [] }
+
     /// `docker rm --link PARENT/ALIAS`: the parent forgets the other container; both go on.
     func removeLink(_ path: String) async throws {
         let parts = path.split(separator: "/").map(String.init)

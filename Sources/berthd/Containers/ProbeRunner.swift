@@ -17,7 +17,7 @@ struct ProbeRunner: Sendable {
         let exec = ExecRecord(id: Identifier.random(), containerID: container.id, request: request, detachKeys: [])
         let socket = "\(environment.config.execRoot)/io/\(exec.id.prefix(20)).sock"
         let uri = LogDriver.uri(path: "", log: LogConfig(), attachSocket: socket, closesStdinOnce: true, attributes: [:])
-        let process = try ExecSpec.process(exec, record, consoleSize: nil, config: environment.config)
+        let process = try ExecSpec.process(exec, record, consoleSize: nil, linkEnvironment: ContainerService(environment).linkEnvironmentIfRunning(of: record), config: environment.config)
         let supervisor = environment.supervisor
         container.mutateHealth { $0.probe = exec.id }
         defer { container.mutateHealth { if $0.probe == exec.id { $0.probe = nil } } }

@@ -125,7 +125,6 @@ extension ImageService {
             try await name(target, reference, lease: lease)
             return target
         }
-        publish("commit", id: target.digest.description, name: reference?.familiar ?? "")
         if let reference { publish("tag", id: target.digest.description, name: reference.familiar) }
         return target.digest.description
     }

@@ -2,7 +2,8 @@
 //
 //	grpc-soak SOCKET CALLS
 //
-// Go's client sends a PING with nearly every reply, which a server must not take for a flood. Built with Debian's packages, outside of Go modules.
+// Go's client sends a PING with nearly every reply, which a server must not take for a flood. Built outside of Go modules with what Debian's
+// golang-google-grpc-dev brings, so the messages are those that every protobuf library has: an empty one reads any reply.
 package main
 
 import (
@@ -12,36 +13,47 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/containerd/containerd"
-	"github.com/containerd/containerd/namespaces"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 func main() {
 	calls, err := strconv.Atoi(os.Args[2])
-	if err != nil {
-		fail(err)
-	}
-	client, err := containerd.New(os.Args[1])
-	if err != nil {
-		fail(err)
-	}
-	ctx := namespaces.WithNamespace(context.Background(), "default")
-	_, broken := client.Subscribe(ctx)
+	check("calls", err)
+	ctx := metadata.AppendToOutgoingContext(context.Background(), "containerd-namespace", "default")
+	connection, err := grpc.DialContext(ctx, "unix://"+os.Args[1], grpc.WithInsecure(), grpc.WithBlock())
+	check("connect", err)
+
+	events, err := connection.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/containerd.services.events.v1.Events/Subscribe")
+	check("subscribe", err)
+	check("subscribe", events.SendMsg(&emptypb.Empty{}))
+	check("subscribe", events.CloseSend())
+	broken := make(chan error, 1)
+	go func() {
+		for {
+			if err := events.RecvMsg(&emptypb.Empty{}); err != nil {
+				broken <- err
+				return
+			}
+		}
+	}()
+
 	start := time.Now()
 	for i := 0; i < calls; i++ {
 		select {
 		case err := <-broken:
-			fail(fmt.Errorf("the event stream ended after %d calls: %w", i, err))
+			check(fmt.Sprintf("the event stream after %d calls", i), err)
 		default:
 		}
-		if _, err := client.Version(ctx); err != nil {
-			fail(fmt.Errorf("call %d: %w", i, err))
-		}
+		check(fmt.Sprintf("call %d", i), connection.Invoke(ctx, "/containerd.services.version.v1.Version/Version", &emptypb.Empty{}, &emptypb.Empty{}))
 	}
 	fmt.Printf("%d calls, %.3f ms each\n", calls, time.Since(start).Seconds()*1000/float64(calls))
 }
 
-func fail(err error) {
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
+func check(what string, err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", what, err)
+		os.Exit(1)
+	}
 }
