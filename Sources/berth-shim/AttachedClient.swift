@@ -37,6 +37,8 @@ final class AttachedClient {
         let raw = self.socket
         try loop.watch(raw, [.read, .readHangUp]) { [self] in ready($0) }
         timer = loop.after(milliseconds: AttachedClient.greetingTime) { [weak self] in self?.close() }
+        // The shim outlives its task until what the container said is with who reads it.
+        loop.hold()
     }
 
     private func ready(_ interest: Epoll.Interest) {
@@ -178,7 +180,13 @@ final class AttachedClient {
             }
         }
         guard !isClosed else { return }
-        if queue.isEmpty { caughtUp() } else if progressed && isBlocking { startPatience() }
+        if queue.isEmpty {
+            caughtUp()
+        } else if progressed && isFinishing {
+            startPatienceToFinish()
+        } else if progressed && isBlocking {
+            startPatience()
+        }
         updateInterest()
     }
 
@@ -220,12 +228,12 @@ final class AttachedClient {
     func finish() {
         guard !isClosed, !isFinishing else { return }
         isFinishing = true
-        if queue.isEmpty { close() } else if !isLagging { startPatienceToFinish() }
+        if queue.isEmpty { close() } else { startPatienceToFinish() }
     }
 
     private func startPatienceToFinish() {
         loop.cancel(timer)
-        // A minute: the output has ended, so this holds nobody up but the reader itself.
+        // A minute without any progress: the output has ended, so this holds nobody up but the reader itself.
         timer = loop.after(milliseconds: 60_000) { [weak self] in self?.close() }
     }
 
@@ -235,6 +243,7 @@ final class AttachedClient {
         isBlocking = false
         loop.cancel(timer)
         loop.cancel(quietTimer)
+        loop.release()
         loop.unwatch(socket)
         // Closed with unread input, the socket would give the peer ECONNRESET instead of the end of file.
         shutdown(socket, CInt(SHUT_WR))

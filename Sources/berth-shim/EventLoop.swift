@@ -25,6 +25,8 @@ final class EventLoop {
     private var timers: [Timer] = []
     private var nextTimer = 1
     private var stopped = false
+    private var isStopping = false
+    private var holders = 0
     /// Called when the loop has had nothing to do for a while after work: gives buffers back.
     var onIdle: (() -> Void)?
     private var workedSinceIdle = false
@@ -98,7 +100,19 @@ final class EventLoop {
 
     // MARK: running
 
-    func stop() { stopped = true }
+    /// Ends the loop when nobody holds it any more.
+    func stop() {
+        isStopping = true
+        if holders == 0 { stopped = true }
+    }
+
+    /// Somebody still has work that may not be cut short: a reader that has not read all of the output.
+    func hold() { holders += 1 }
+
+    func release() {
+        holders -= 1
+        if isStopping && holders == 0 { stopped = true }
+    }
 
     func run() {
         while !stopped {

@@ -41,8 +41,7 @@ struct DetachScanner {
     static func parse(_ text: String) throws -> [UInt8] {
         try text.split(separator: ",", omittingEmptySubsequences: false).map { key in
             if key.utf8.count == 1, let byte = key.utf8.first { return byte }
-            let lower = key.lowercased()
-            if lower.hasPrefix("ctrl-"), lower.utf8.count == 6, let byte = lower.utf8.last {
+            if key.hasPrefix("ctrl-"), key.utf8.count == 6, let byte = key.utf8.last {
                 switch byte {
                 case 0x61...0x7A: return byte - 0x60
                 case 0x40: return 0

@@ -1,8 +1,8 @@
 import DockerAPI
 import FoundationEssentials
 import NIOCore
-import OCISpec
 import NIOHTTP1
+import OCISpec
 
 /// `/images`, `/distribution` and `/commit`: decode, call the service, encode.
 enum ImageRoutes {

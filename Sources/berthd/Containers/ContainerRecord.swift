@@ -16,6 +16,8 @@ struct ContainerRecord: Sendable, Codable, Equatable {
         var mode: String
         var propagation: String
         var subpath: String?
+        /// Of a volume that nobody named, also where `VolumesFrom` brings it in: it goes with its last container.
+        var isAnonymous: Bool?
         var noCopy: Bool
         var nonRecursive: Bool
         /// nil: rro where the kernel can, as for `:ro` since API 1.44.

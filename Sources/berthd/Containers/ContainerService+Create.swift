@@ -15,6 +15,7 @@ extension ContainerService {
         try validation.validate(&config)
         let reference = config.Image ?? ""
         guard !reference.isEmpty else { throw DaemonError.invalid("config cannot be empty in order to create a container") }
+        try validation.validateSharing(config, host)
         try resolveSharedNamespaces(&host)
         warnings += try validation.settle(&host)
         try settleLinks(&host)
@@ -134,8 +135,9 @@ extension ContainerService {
             guard mount.kind == .volume else { continue }
             let api = record.hostConfig.Mounts?.first { $0.Target.map(RootedPath.cleaned) == mount.destination }
             let name = mount.volumeName ?? ""
+            if name.isEmpty { mount.isAnonymous = true }
             let volume = try await environment.volumes.acquire(
-                name: name.isEmpty ? nil : name, driver: mount.driver, options: api?.VolumeOptions?.DriverConfig?.Options ?? [:], labels: api?.VolumeOptions?.Labels ?? [:], containerID: record.id)
+                name: name.isEmpty ? nil : name, isAnonymous: mount.isAnonymous ?? false, driver: mount.driver, options: api?.VolumeOptions?.DriverConfig?.Options ?? [:], labels: api?.VolumeOptions?.Labels ?? [:], containerID: record.id)
             mount.volumeName = volume.name
             mount.driver = volume.driver
             mount.source = volume.source

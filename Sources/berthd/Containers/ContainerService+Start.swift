@@ -33,13 +33,15 @@ extension ContainerService {
     /// it is let go; the record is committed before anybody hears of it.
     private func launch(_ container: ManagedContainer, began: WallClock, byPolicy: Bool) async throws {
         var record = container.record
+        let host = try networkOwner(of: record)
+        if let host { (record.config.Hostname, record.config.Domainname) = (host.config.Hostname, host.config.Domainname) }
         let runtime = try environment.runtime(named: record.hostConfig.Runtime ?? "")
         let volumePaths = try await pathsOfVolumes(record)
         environment.publishVolumes("mount", record)
         let attachment = try await environment.networks.prepare(record.networkContainer)
         try writeFiles(of: record, attachment)
         let rootfs = try await supervisor.snapshotMounts(key: record.id)
-        let context = try specContext(for: record, rootfs: rootfs, volumePaths: volumePaths)
+        let context = try specContext(for: record, filesOf: host?.id ?? record.id, rootfs: rootfs, volumePaths: volumePaths)
         let spec = try SpecBuilder(record: record, context: context).build()
         try Files.makeDirectories("\(environment.config.execRoot)/io", mode: 0o700)
         container.mayHaveTask = true
@@ -133,13 +135,26 @@ extension ContainerService {
         return StdioURIs(stdin: record.opensStdin ? uri : "", stdout: uri, stderr: record.isTerminal ? "" : uri, terminal: record.isTerminal)
     }
 
-    private func specContext(for record: ContainerRecord, rootfs: [RootfsMount], volumePaths: [String: String]) throws -> SpecBuilder.Context {
+    /// The container whose network this one lives in; it also has its hostname, hosts and name servers.
+    private func networkOwner(of record: ContainerRecord) throws -> ContainerRecord? {
+        var owner: ContainerRecord?
+        var mode = record.networkMode
+        while mode.hasPrefix("container:") {
+            let next = try store.find(String(mode.dropFirst(10))).record
+            guard next.id != record.id else { throw DaemonError.conflict("cannot join own network namespace") }
+            owner = next
+            mode = next.networkMode
+        }
+        return owner
+    }
+
+    private func specContext(for record: ContainerRecord, filesOf filesOwner: String, rootfs: [RootfsMount], volumePaths: [String: String]) throws -> SpecBuilder.Context {
         let host = record.hostConfig
         let identity = try UserLookup.identity(of: record, rootfs: rootfs)
         let security = try SecurityOptions(host.SecurityOpt ?? [])
         let initPath = try (host.Init ?? environment.config.initProcess) ? InitProgram.find(configured: environment.config.initPath) : nil
         return SpecBuilder.Context(
-            identity: identity, filesDirectory: environment.directory(of: record.id), volumePaths: volumePaths,
+            identity: identity, filesDirectory: environment.directory(of: filesOwner), volumePaths: volumePaths,
             volumeParts: try volumeParts(of: record, volumePaths: volumePaths), networkPID: try joinedPID(record.networkMode, what: "network", own: record.id),
             pidPID: try joinedPID(host.PidMode ?? "", what: "PID", own: record.id), ipcPID: try joinedPID(host.IpcMode ?? "", what: "IPC", own: record.id), sharedMemoryPath: try sharedMemory(for: record), initPath: initPath,
             linkEnvironment: try linkEnvironment(of: record),

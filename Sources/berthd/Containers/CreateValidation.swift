@@ -129,6 +129,22 @@ struct CreateValidation: Sendable {
         if let links = host.Links, !links.isEmpty, host.NetworkMode == "host" { throw .invalid("conflicting options: host type networking can't be used with links. This would result in undefined behavior") }
     }
 
+    /// What a container that lives in another's network, or in the host's UTS namespace, cannot have of its own.
+    ///
+    /// - Parameter config: as the user sent it, before the image's is merged in.
+    func validateSharing(_ config: ContainerConfig, _ host: HostConfig) throws(DaemonError) {
+        let hasHostname = !(config.Hostname ?? "").isEmpty
+        if host.UTSMode == "host", hasHostname { throw .invalid("conflicting options: hostname and the UTS mode") }
+        guard let mode = host.NetworkMode, mode == "container" || mode.hasPrefix("container:") else { return }
+        guard mode.utf8.count > "container:".utf8.count else { throw .invalid("invalid network mode: invalid container format container:<name|id>") }
+        if hasHostname { throw .invalid("conflicting options: hostname and the network mode") }
+        if host.Links?.isEmpty == false { throw .invalid("conflicting options: container type network can't be used with links. This would result in undefined behavior") }
+        if host.Dns?.isEmpty == false { throw .invalid("conflicting options: dns and the network mode") }
+        if host.ExtraHosts?.isEmpty == false { throw .invalid("conflicting options: custom host-to-IP mapping and the network mode") }
+        if host.PortBindings?.isEmpty == false || host.PublishAllPorts == true { throw .invalid("conflicting options: port publishing and the container type network mode") }
+        if config.ExposedPorts?.isEmpty == false { throw .invalid("conflicting options: port exposing and the container type network mode") }
+    }
+
     /// Shared with `update`.
     func validateLimits(_ host: inout HostConfig, update: Bool) throws(DaemonError) {
         let memory = host.Memory ?? 0

@@ -49,6 +49,8 @@ extension ContainerService {
     /// - Throws: for a link to what is not there, as dockerd does at create.
     func settleLinks(_ host: inout HostConfig) throws(DaemonError) {
         let isDefaultBridge = ["", "bridge", "default"].contains(host.NetworkMode ?? "")
+        // In a network of the user's a link is an alias for whoever has that name, now or later.
+        guard isDefaultBridge || ["none", "host"].contains(host.NetworkMode ?? "") else { return }
         for (index, text) in (host.Links ?? []).enumerated() {
             let link = try LegacyLink(text)
             let other: ManagedContainer

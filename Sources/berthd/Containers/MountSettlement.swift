@@ -91,7 +91,9 @@ struct MountSettlement {
                 propagation: try self.propagation(of: RootedPath.cleaned(parts[0]), wanted: propagation), noCopy: false,
                 nonRecursive: false, readOnlyNonRecursive: defaultReadOnlyNonRecursive, readOnlyForceRecursive: false, createsSource: true, tmpfsOptions: [], fromMountsAPI: false)
         }
-        guard propagation.isEmpty else { throw .invalid("invalid mode: \(mode)") }
+        guard propagation.isEmpty else {
+            throw .invalid("invalid volume specification: '\(text)': invalid mount config for type \"volume\": field BindOptions must not be specified")
+        }
         guard CreateValidation.isName(parts[0]), parts[0].utf8.count >= 2 else {
             throw .invalid(
                 "create \(parts[0]): \"\(parts[0])\" includes invalid characters for a local volume name, only \"\(CreateValidation.nameRule)\" are allowed. If you intended to pass a host directory, use absolute path")

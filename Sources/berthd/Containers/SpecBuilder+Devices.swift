@@ -47,10 +47,12 @@ struct DeviceList: Sendable {
         if let node = Self.device(status, path: target) {
             append(node, access: access, withRules: withRules)
         } else if status.st_mode & S_IFMT == S_IFDIR {
+            let before = nodes.count
             for name in (try? Files.entries(of: source)) ?? [] {
                 guard let status = try? Files.status(source + "/" + name), let node = Self.device(status, path: target + "/" + name) else { continue }
                 append(node, access: access, withRules: withRules)
             }
+            guard nodes.count > before else { throw DaemonError.invalid("error gathering device information while adding custom device \"\(source)\": no devices found") }
         } else {
             throw DaemonError.invalid("error gathering device information while adding custom device \"\(source)\": not a device node")
         }

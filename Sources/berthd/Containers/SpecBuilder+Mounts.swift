@@ -3,16 +3,18 @@ import LinuxSystem
 import OCISpec
 
 extension SpecBuilder {
-    /// The kernel's filesystems, the engine's files, then the user's mounts from the shallowest on, each replacing what stands at its place.
+    /// The kernel's filesystems, then the engine's files and the user's mounts from the shallowest on, each replacing what stands at its place.
     func mounts() throws -> [RuntimeSpec.Mount] {
         let own = try userMounts()
         let destinations = Set(own.map(\.destination))
         let replacesDev = destinations.contains("/dev")
-        let base = (systemMounts + engineFiles).filter { mount in
+        let base = systemMounts.filter { mount in
             if destinations.contains(mount.destination) { return false }
             return !(replacesDev && mount.destination.hasPrefix("/dev/"))
         }
-        var result = base + own.sorted { depth($0.destination) < depth($1.destination) }
+        // A volume on /etc comes before the engine's files in it.
+        let others = engineFiles.filter { !destinations.contains($0.destination) } + own
+        var result = base + others.enumerated().sorted { (depth($0.element.destination), $0.offset) < (depth($1.element.destination), $1.offset) }.map(\.element)
         if let path = context.initPath {
             result.append(.init(destination: Self.initDestination, type: "bind", source: path, options: ["bind", "ro"]))
         }

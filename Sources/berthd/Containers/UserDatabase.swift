@@ -78,8 +78,8 @@ struct UserDatabase: Sendable, Equatable {
             found = users.first { $0.uid == 0 }
         } else if let byName = users.first(where: { $0.name == userPart }) {
             found = byName
-        } else if let number = UInt64(userPart), !userPart.hasPrefix("+") {
-            guard number <= UInt64(Self.highestID) else { throw .invalid("uids and gids must be in range 0-\(Self.highestID)") }
+        } else if let number = Int64(userPart), !userPart.hasPrefix("+") {
+            guard (0...Int64(Self.highestID)).contains(number) else { throw .invalid("uids and gids must be in range 0-\(Self.highestID)") }
             found = users.first { $0.uid == UInt32(number) }
             identity.uid = UInt32(number)
         } else {
@@ -106,8 +106,8 @@ struct UserDatabase: Sendable, Equatable {
 
     private func gid(_ text: String, unknown: String? = nil) throws(DaemonError) -> UInt32 {
         if let group = groups.first(where: { $0.name == text }) { return group.gid }
-        guard let number = UInt64(text), !text.hasPrefix("+") else { throw .invalid(unknown ?? "unable to find group \(text): no matching entries in group file") }
-        guard number <= UInt64(Self.highestID) else { throw .invalid("uids and gids must be in range 0-\(Self.highestID)") }
+        guard let number = Int64(text), !text.hasPrefix("+") else { throw .invalid(unknown ?? "unable to find group \(text): no matching entries in group file") }
+        guard (0...Int64(Self.highestID)).contains(number) else { throw .invalid("uids and gids must be in range 0-\(Self.highestID)") }
         return UInt32(number)
     }
 }

@@ -21,10 +21,11 @@ final class DetachedRootfs: Sendable {
 
 /// What the container services ask of volumes. A volume counts its users by container ID.
 protocol VolumeProviding: Sendable {
-    /// Finds the volume or makes it, and notes the container as a user. `name` nil makes an anonymous one (64 hex characters). Idempotent per container and name.
+    /// Finds the volume or makes it, and notes the container as a user. `name` nil makes an anonymous one (64 hex characters), which is also
+    /// what `isAnonymous` says of one that another container brought. Idempotent per container and name.
     ///
     /// - Throws: `DaemonError` in Docker's words: names outside of `[a-zA-Z0-9][a-zA-Z0-9_.-]`, an unknown driver, other options than an existing volume has.
-    func acquire(name: String?, driver: String?, options: [String: String], labels: [String: String], containerID: String) async throws -> AttachedVolume
+    func acquire(name: String?, isAnonymous: Bool, driver: String?, options: [String: String], labels: [String: String], containerID: String) async throws -> AttachedVolume
 
     /// Copies what the image has at `path` into an empty volume, owner, mode, times, xattrs and links included; follows no link out of `rootfs`.
     func populate(_ volume: AttachedVolume, from rootfs: DetachedRootfs, path: String) async throws

@@ -15,7 +15,7 @@ enum LogDriver {
     /// - Throws: `.notFound` for an unknown driver, `.invalidArgument` for an option or a value it does not take.
     static func validate(_ log: LogConfig) throws(DaemonError) {
         let driver = log.Type ?? ""
-        if later.contains(driver) { throw .unimplemented("the log driver \"\(driver)\"") }
+        if later.contains(driver) { throw .unimplemented("failed to initialize logging driver: \(driver)") }
         guard builtIn.contains(driver) else { throw .notFound("error looking up logging plugin \(driver): plugin \"\(driver)\" not found") }
         for (key, value) in log.Config ?? [:] {
             guard options[driver]?.contains(key) == true else { throw .invalid("unknown log opt '\(key)' for \(driver) log driver") }

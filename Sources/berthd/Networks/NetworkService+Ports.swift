@@ -56,7 +56,9 @@ extension NetworkService {
         let (four, six) = Self.outward(state, self)
         guard let index = gatewayEndpoint(state, .v4) ?? gatewayEndpoint(state, .v6), four != nil || six != nil else { return }
         let endpoint = state.endpoints[index]
-        let requests = try portRequests(of: container, address4: four, address6: six, network: networks[endpoint.networkID])
+        let wanted = try portRequests(of: container, address4: four, address6: six, network: networks[endpoint.networkID])
+        // Who asks for a certain port gets it before somebody else is given it by chance.
+        let requests = wanted.filter { $0.range != nil } + wanted.filter { $0.range == nil }
         do {
             state.publications = try ports.publish(requests)
         } catch {

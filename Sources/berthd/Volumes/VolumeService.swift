@@ -41,10 +41,9 @@ actor VolumeService: VolumeProviding {
         return describe(record)
     }
 
-    func acquire(name: String?, driver driverName: String?, options: [String: String], labels: [String: String], containerID: String) async throws -> AttachedVolume {
-        let isAnonymous = (name ?? "").isEmpty
+    func acquire(name: String?, isAnonymous: Bool, driver driverName: String?, options: [String: String], labels: [String: String], containerID: String) async throws -> AttachedVolume {
         var wanted: [String: String]? = labels.isEmpty ? nil : labels
-        if isAnonymous { wanted = labels.merging([VolumeRecord.anonymousLabel: ""]) { old, _ in old } }
+        if (name ?? "").isEmpty { wanted = labels.merging([VolumeRecord.anonymousLabel: ""]) { old, _ in old } }
         let user = VolumeUser(container: containerID, anonymous: isAnonymous)
         let record = try await findOrMake(name: name, driver: driverName, options: options, labels: wanted, user: user)
         let driver = driver
