@@ -32,7 +32,9 @@ extension ContainerService {
         let id = Identifier.random()
         if (config.Hostname ?? "").isEmpty { config.Hostname = host.NetworkMode == "host" ? HostFacts.hostname : String(id.prefix(12)) }
         if host.UTSMode == "host" { config.Hostname = HostFacts.hostname }
-        let endpoints = try RequestCompatibility.endpoints(request.NetworkingConfig, containerWideMAC: config.MacAddress, mode: host.NetworkMode ?? "bridge")
+        let mode = host.NetworkMode ?? "bridge"
+        var endpoints = try RequestCompatibility.endpoints(request.NetworkingConfig, containerWideMAC: config.MacAddress, mode: mode, version: version)
+        if let warning = try RequestCompatibility.moveInterfaceSysctls(&host, to: &endpoints, mode: mode, version: version) { warnings.append(warning) }
         config.MacAddress = nil
         let name = try reserveName(wantedName, for: id)
         var record = ContainerRecord(

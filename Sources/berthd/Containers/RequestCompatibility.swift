@@ -47,15 +47,48 @@ enum RequestCompatibility {
     }
 
     /// The wanted endpoints; the name `default` is the bridge. An address for the whole container is the one of its main endpoint.
-    static func endpoints(_ networking: NetworkingConfig?, containerWideMAC: String?, mode: String) throws(DaemonError) -> [String: EndpointSettings] {
+    static func endpoints(_ networking: NetworkingConfig?, containerWideMAC: String?, mode: String, version: APIVersion) throws(DaemonError) -> [String: EndpointSettings] {
         var result: [String: EndpointSettings] = [:]
         for (name, settings) in networking?.EndpointsConfig ?? [:] { result[name == "default" ? "bridge" : name] = settings ?? EndpointSettings() }
-        guard let address = containerWideMAC, !address.isEmpty, mode != "host", mode != "none", !mode.hasPrefix("container:") else { return result }
+        let sharesNetwork = mode == "host" || mode == "none" || mode.hasPrefix("container:")
+        if version < .v(44) {
+            // Addresses of endpoints came with 1.44; before, there was the container's only.
+            for name in result.keys { result[name]?.MacAddress = nil }
+            if sharesNetwork, !(containerWideMAC ?? "").isEmpty { throw .invalid("conflicting options: mac-address and the network mode") }
+        }
+        guard let address = containerWideMAC, !address.isEmpty, !sharesNetwork else { return result }
         let own = result[mode]?.MacAddress ?? ""
         guard own.isEmpty || own == address else {
             throw .invalid("the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty")
         }
         result[mode, default: EndpointSettings()].MacAddress = address
         return result
+    }
+
+    /// `--sysctl net.ipv4.conf.eth0.X` names an interface that is only there when the container has its network: such settings become those of its main endpoint.
+    ///
+    /// - Returns: a warning when something was moved.
+    /// - Throws: for other interfaces, whose order nobody promises, and since API 1.48 for all of them: they are the endpoint's to set.
+    static func moveInterfaceSysctls(_ host: inout HostConfig, to endpoints: inout [String: EndpointSettings], mode: String, version: APIVersion) throws(DaemonError) -> String? {
+        guard mode != "host", !mode.hasPrefix("container:") else { return nil }
+        var moved: [String] = [], options: [String] = []
+        for (name, value) in (host.Sysctls ?? [:]).sorted(by: { $0.key < $1.key }) {
+            let parts = name.split(separator: ".", maxSplits: 4, omittingEmptySubsequences: false)
+            guard parts.count == 5, parts[0] == "net", parts[3].hasPrefix("eth") else { continue }
+            if version > .v(47) { throw .invalid("interface specific sysctl setting \"\(name)\" must be supplied using driver option '\(NetworkOption.sysctls)'") }
+            guard parts[3] == "eth0" else {
+                throw .invalid("unable to determine network endpoint for sysctl \(name), use driver option '\(NetworkOption.sysctls)' to set per-interface sysctls")
+            }
+            moved.append(name)
+            options.append("net.\(parts[1]).\(parts[2]).IFNAME.\(parts[4])=\(value)")
+        }
+        guard !moved.isEmpty else { return nil }
+        let option = options.joined(separator: ",")
+        for name in moved { host.Sysctls?[name] = nil }
+        var endpoint = endpoints[mode] ?? EndpointSettings()
+        // The endpoint's own come last and win.
+        endpoint.DriverOpts = (endpoint.DriverOpts ?? [:]).merging([NetworkOption.sysctls: option]) { own, new in new + "," + own }
+        endpoints[mode] = endpoint
+        return "Migrated sysctl \"\(moved.joined(separator: ","))\" to DriverOpts{\"\(NetworkOption.sysctls)\":\"\(option)\"}."
     }
 }

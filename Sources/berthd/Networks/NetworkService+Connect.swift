@@ -57,6 +57,13 @@ extension NetworkService {
         let before = state
         state.endpoints.append(endpoint)
         chooseGateways(&state)
+        // The first network that leads out brings the published ports along.
+        if state.publications.isEmpty {
+            do { try publishPorts(of: found.container, &state) } catch {
+                giveBack(endpoint)
+                throw error
+            }
+        }
         let needsResolver = record.isUserDefined && state.resolver == nil
         let plan = state.endpoints[state.endpoints.count - 1].plan
         do {
@@ -67,11 +74,13 @@ extension NetworkService {
             try await settle(&state, before: before, pid: pid)
         } catch {
             giveBack(endpoint)
+            if before.publications.isEmpty { ports.release(state.publications) }
             try? await blocking { () throws(SystemError) in try EndpointSetup.detach(hostInterfaces: [plan.hostInterface]) }
             throw error
         }
         names.add(endpoint.names, addresses: endpoint.addresses, network: record.id)
         found.attachment.endpoints[record.name] = endpoint.settings
+        found.attachment.ports = Self.describePorts(found.container, state)
         (found.attachment.hostsFile, found.attachment.resolvConf) = try texts(found.container, state)
     }
 

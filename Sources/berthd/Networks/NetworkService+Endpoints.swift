@@ -179,7 +179,7 @@ extension NetworkService {
             let alias = parts.count > 1 ? parts[1] : other.container.name
             let shared = active[other.container.id]?.endpoints.first { theirs in state.endpoints.contains { $0.networkID == theirs.networkID } }
             var names = [alias]
-            for name in [String(other.container.id.prefix(12)), other.container.name] where !names.contains(name) { names.append(name) }
+            for name in [other.container.hostname, other.container.name] where !name.isEmpty && !names.contains(name) { names.append(name) }
             return (shared?.addresses ?? []).map { .init(address: $0, names: names) }
         }
     }
