@@ -70,8 +70,7 @@ struct ListFilters: Sendable, Equatable {
         guard let wanted = values["until"], !wanted.isEmpty else { return nil }
         guard wanted.count == 1, let text = wanted.first else { throw DaemonError.invalid("more than one until filter specified") }
         if let duration = GoDuration.nanoseconds(text) { return WallClock(nanosecondsSinceEpoch: now.nanosecondsSinceEpoch - duration) }
-        if let seconds = Int64(text) { return WallClock(seconds: seconds, nanoseconds: 0) }
-        if let moment = WallClock(rfc3339: text) { return moment }
+        if let moment = try? Timestamp.nanoseconds(text, name: "until") { return WallClock(nanosecondsSinceEpoch: moment) }
         throw DaemonError.invalid("invalid value for \"until\" filter: \"\(text)\"")
     }
 }

@@ -27,6 +27,8 @@ extension ImageService {
                 tags.removeAll { tag in !patterns.contains { ReferencePattern.matches($0, tag) } }
                 if tags.isEmpty { continue }
             }
+            // Of an image with several names only those that were asked for are shown, digests included.
+            let shown = patterns.isEmpty ? names : names.filter { named in Self.tags([named]).contains(where: tags.contains) }
             let variants = try await catalog.variants(of: target)
             let best = ImageCatalog.best(variants, for: ImagePlatform.host)
             let created = best?.config?.created.flatMap { WallClock(rfc3339: $0) } ?? WallClock(seconds: 0, nanoseconds: 0)
@@ -34,7 +36,7 @@ extension ImageService {
             if let before, created >= before { continue }
             if let since, created <= since { continue }
             guard filters.matchesLabels(best?.config?.config.labels ?? [:]) else { continue }
-            var summary = try await summarize(target, names: names, variants: variants, users: users)
+            var summary = try await summarize(target, names: shown, variants: variants, users: users)
             summary.RepoTags = tags
             summary.Created = best == nil ? 0 : created.seconds
             summary.Labels = best?.config?.config.labels.isEmpty == false ? best?.config?.config.labels : nil
