@@ -92,7 +92,7 @@ let package = Package(
             swiftSettings: strict, linkerSettings: staticProgram),
         .executableTarget(
             name: "berth-runtime",
-            dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "CSeccomp", "CCap"],
+            dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "SystemdBus", "CSeccomp", "CCap"],
             swiftSettings: strict, linkerSettings: staticProgram),
         .executableTarget(
             name: "berth-init", dependencies: ["LinuxSystem"], swiftSettings: strict, linkerSettings: staticProgram),
@@ -123,6 +123,7 @@ let package = Package(
 
         // Linux: the kernel and the system's C libraries
         .target(name: "Netlink", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Netlink", swiftSettings: strict),
+        .target(name: "SystemdBus", dependencies: ["LinuxSystem"], path: "Sources/Linux/SystemdBus", swiftSettings: strict),
         .target(name: "Cgroups", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Cgroups", swiftSettings: strict),
         .target(name: "LinuxSystem", dependencies: ["CLinux"], path: "Sources/Linux/LinuxSystem", swiftSettings: strict),
         .target(name: "CLinux", path: "Sources/Linux/CLinux"),
@@ -145,6 +146,7 @@ let package = Package(
         tests(
             "BerthdTests", "Unit",
             ["berthd", "DockerAPI", "OCISpec", "BerthDefaults", .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOCore", package: "swift-nio")]),
+        tests("SystemdBusTests", "Unit", ["SystemdBus", "LinuxSystem"]),
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
         tests("BerthRuntimeTests", "Unit", ["berth-runtime", "OCISpec", "BerthDefaults", "LinuxSystem"]),
         tests("BerthRuntimeRootTests", "Root", ["LinuxSystem", "OCISpec", "berth-runtime"]),

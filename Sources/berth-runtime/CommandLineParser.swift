@@ -111,7 +111,7 @@ struct GlobalOptions {
         OptionSpec("log-format", nil, .value, "form of that file's lines: text (default) or json"),
         OptionSpec("root", nil, .value, "directory for the state of containers; should be on a tmpfs"),
         OptionSpec("criu", nil, .value, "path of CRIU; default: in $PATH"),
-        OptionSpec("systemd-cgroup", nil, .flag, "not built yet; refused"),
+        OptionSpec("systemd-cgroup", nil, .flag, "have systemd make the cgroup; cgroupsPath is SLICE:PREFIX:NAME then"),
         OptionSpec("rootless", nil, .value, "true, false or auto; accepted, the caller's rights are found out"),
         help, OptionSpec("version", "v", .flag, "print the version"),
     ]

@@ -4,8 +4,11 @@ import OCISpec
 /// What `--version` and `--help` print, in the layout of runc's help.
 enum HelpText {
     /// The features in the last line are how other projects' test suites ask what a runtime has; SYSTEMD is sd_notify.
+    ///
+    /// dockerd and podman read the three lines; "commit" is the tag that the release was made from.
     static let version = """
-        berth-runtime version \(Defaults.version)
+        \(ProgramName.own) version \(Defaults.version)
+        commit: v\(Defaults.version)
         spec: \(RuntimeSpec.version)
         +SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +CRIU
 
@@ -39,8 +42,8 @@ enum HelpText {
 
     /// Of the program.
     static var usage: String {
-        section("NAME", ["berth-runtime - Open Container Initiative runtime"])
-            + section("USAGE", ["berth-runtime [global options] command [command options] [arguments...]"])
+        section("NAME", ["\(ProgramName.own) - Open Container Initiative runtime"])
+            + section("USAGE", ["\(ProgramName.own) [global options] command [command options] [arguments...]"])
             + section("VERSION", [Defaults.version]) + section("COMMANDS", table(entries.map { ($0.name, $0.summary) } + [("help", "show help of a command")]))
             + section("GLOBAL OPTIONS", table(GlobalOptions.specs.compactMap(line)))
     }
@@ -48,8 +51,8 @@ enum HelpText {
     /// Of one command.
     static func usage(of name: String, _ specs: [OptionSpec]) -> String {
         guard let entry = entries.first(where: { $0.name == name }) else { return usage }
-        let call = ["berth-runtime", name, "[command options]", entry.arguments].filter { !$0.isEmpty }.joined(separator: " ")
-        return section("NAME", ["berth-runtime \(name) - \(entry.summary)"]) + section("USAGE", [call])
+        let call = [ProgramName.own, name, "[command options]", entry.arguments].filter { !$0.isEmpty }.joined(separator: " ")
+        return section("NAME", ["\(ProgramName.own) \(name) - \(entry.summary)"]) + section("USAGE", [call])
             + section("OPTIONS", table((specs + [GlobalOptions.help]).compactMap(line)))
     }
 

@@ -52,15 +52,15 @@ struct Main {
             guard let name = global.arguments.first, !global.has("help"), !global.has("version") else { return try general(global) }
             let options = try globalOptions(global, &diagnostics)
             if name == "help" || name == "h" { return try help(global.arguments.dropFirst().first) }
-            guard let command = command(name) else { throw RuntimeError(.invalidArgument, "no such command: \(name)") }
+            guard let command = command(name) else { throw RuntimeError(.invalidArgument, "No help topic for '\(name)'") }
             failureCode = command.failureCode
-            if command.isSealed { try ExecutableSeal.ensure() }
+            if command.isSealed { try ExecutableSeal.ensure(options.diagnostics) }
             let parsed = try CommandLineParser.parse(global.arguments.dropFirst(), command.specs + [GlobalOptions.help], stopAfter: command.stopAfter)
             if parsed.has("help") { return try help(name) }
             label = Self.label(name, parsed.arguments.first)
             return try command.body(parsed, options)
         } catch {
-            diagnostics.fail(label + error.message)
+            if error.isProgramFailure { diagnostics.failProgram(error.message) } else { diagnostics.fail(label + error.message) }
             return failureCode
         }
     }
@@ -68,7 +68,7 @@ struct Main {
     /// What stands before a failure's message: in runc's form where engines show it to their users.
     private static func label(_ command: String, _ id: String?) -> String {
         switch command {
-        case "create", "run", "restore": "berth-runtime \(command) failed: "
+        case "create", "run", "restore": "\(ProgramName.own) \(command) failed: "
         case "exec": ""
         default: "\(command)\(id.map { " \($0)" } ?? ""): "
         }
@@ -79,7 +79,7 @@ struct Main {
             try Output.write(HelpText.usage)
             return 0
         }
-        guard let command = command(name) else { throw RuntimeError(.invalidArgument, "no help topic for \"\(name)\"") }
+        guard let command = command(name) else { throw RuntimeError(.invalidArgument, "No help topic for '\(name)'") }
         try Output.write(HelpText.usage(of: name, command.specs))
         return 0
     }
@@ -91,12 +91,12 @@ struct Main {
     }
 
     private static func globalOptions(_ global: ParsedOptions, _ diagnostics: inout Diagnostics) throws(RuntimeError) -> GlobalOptions {
-        diagnostics.debug = global.has("debug")
         if let path = global["log"], !path.isEmpty { diagnostics.logPath = try ConfigLoader.absolute(path) }
         if let text = global["log-format"], !text.isEmpty {
             guard let format = Diagnostics.Format(rawValue: text) else { throw RuntimeError(.invalidArgument, "invalid log-format: \(text)") }
             diagnostics.format = format
         }
+        if global.has("debug") { diagnostics.enableDebug() }
         let root = try ConfigLoader.absolute(global["root"] ?? defaultRoot())
         if root == "/" { throw RuntimeError(.invalidArgument, "Option --root argument should not be set to /") }
         return GlobalOptions(root: root, diagnostics: diagnostics, systemdCgroup: global.has("systemd-cgroup"), criu: global["criu"])

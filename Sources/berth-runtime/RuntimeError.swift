@@ -8,10 +8,13 @@ import LinuxSystem
 struct RuntimeError: Error, CustomStringConvertible {
     let code: ErrorCode
     let message: String
+    /// The program of `run` could not be executed, when all of the container was done: the message is the program's only output.
+    let isProgramFailure: Bool
 
-    init(_ code: ErrorCode, _ message: String) {
+    init(_ code: ErrorCode, _ message: String, isProgramFailure: Bool = false) {
         self.code = code
         self.message = message
+        self.isProgramFailure = isProgramFailure
     }
 
     /// A failed system call, with what it was part of: "mount proc on /proc: Operation not permitted".
@@ -27,6 +30,7 @@ struct RuntimeError: Error, CustomStringConvertible {
             default: .internalError
             }
         message = doing.map { "\($0): \(error)" } ?? error.description
+        isProgramFailure = false
     }
 
     var description: String { message }

@@ -144,9 +144,10 @@ extension RuntimeSpec {
         /// "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE".
         package var `class`: String
         /// 0 (highest) to 7.
-        package var priority: Int
+        /// Absent is 0, the highest.
+        package var priority: Int?
 
-        package init(`class`: String, priority: Int) {
+        package init(`class`: String, priority: Int? = nil) {
             self.`class` = `class`
             self.priority = priority
         }

@@ -192,6 +192,21 @@ extension RuntimeSpec.Linux.Resources {
             self.pageSize = pageSize
             self.limit = limit
         }
+
+        private enum CodingKeys: String, CodingKey { case pageSize, pagesize, limit }
+
+        /// Go reads names in any case, and "pagesize" is what one finds in the field.
+        package init(from decoder: any Decoder) throws {
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            if let other = try values.decodeIfPresent(String.self, forKey: .pagesize) { pageSize = other } else { pageSize = try values.decode(String.self, forKey: .pageSize) }
+            limit = try values.decode(UInt64.self, forKey: .limit)
+        }
+
+        package func encode(to encoder: any Encoder) throws {
+            var values = encoder.container(keyedBy: CodingKeys.self)
+            try values.encode(pageSize, forKey: .pageSize)
+            try values.encode(limit, forKey: .limit)
+        }
     }
 
     package struct Network: Codable, Sendable, Equatable {

@@ -6,7 +6,7 @@ extension Cgroup {
     ///
     /// Each limit goes to v1 where the machine has the controller there, and to v2 otherwise.
     package func apply(_ limits: CgroupLimits, isNew: Bool) throws(CgroupError) {
-        if limits.memory.checkBeforeUpdate { try checkMemory(limits.memory) }
+        try checkUse(limits)
         let (onV1, onV2) = divide(limits)
         try carryOut(try LimitsPlan.v1(onV1, isNew: isNew)) { self.v1Directory(of: $0) }
         if onV2 != CgroupLimits() { try carryOut(try LimitsPlan.v2(onV2, isNew: isNew)) { _ in self.v2 } }
@@ -75,6 +75,9 @@ extension Cgroup {
         guard let list = CgroupFiles.value("\(path)/cgroup.controllers") else { return false }
         return controller == "cgroup" || list.split(separator: " ").contains { $0 == controller }
     }
+
+    /// What `memory.checkBeforeUpdate` asks for, before anything is changed.
+    package func checkUse(_ limits: CgroupLimits) throws(CgroupError) { if limits.memory.checkBeforeUpdate { try checkMemory(limits.memory) } }
 
     /// The kernel would reclaim and in the end kill: with this the caller prefers an error.
     private func checkMemory(_ memory: CgroupLimits.Memory) throws(CgroupError) {

@@ -84,6 +84,13 @@ package struct Cgroup: Codable, Sendable, Equatable {
         return Cgroup(v1: v1.map(below), v2: v2.map(below))
     }
 
+    /// The directory of v2 that a process is in; nil where it cannot be seen from here.
+    package static func v2Directory(of pid: Int32, mountPoint: String) throws(CgroupError) -> Directory? {
+        guard let path = ownPaths(try CgroupFiles.read("/proc/\(pid)/cgroup")).first(where: { $0.controllers.isEmpty })?.path, path != "/" else { return nil }
+        let directory = Directory(controllers: [], path: mountPoint + path, mountPoint: mountPoint)
+        return CgroupFiles.exists(directory.path) ? directory : nil
+    }
+
     // MARK: Making
 
     /// What `create` found.
@@ -146,7 +153,10 @@ package struct Cgroup: Codable, Sendable, Equatable {
     private func inheritCpuset(_ path: String) throws(CgroupError) {
         for file in ["cpuset.cpus", "cpuset.mems"] {
             guard let present = CgroupFiles.value("\(path)/\(file)"), present.isEmpty else { continue }
-            guard let inherited = CgroupFiles.value("\(Self.parent(of: path))/\(file)"), !inherited.isEmpty else { continue }
+            let above = Self.parent(of: path)
+            // Somebody else's new directory above is as empty.
+            if CgroupFiles.value("\(above)/\(file)")?.isEmpty == true { try inheritCpuset(above) }
+            guard let inherited = CgroupFiles.value("\(above)/\(file)"), !inherited.isEmpty else { continue }
             try CgroupFiles.write(inherited, to: "\(path)/\(file)")
         }
     }

@@ -76,6 +76,9 @@ package struct CgroupLimits: Sendable, Equatable {
     package var rdma: [String: Rdma] = [:]
     /// Files of v2 and what to write to them, at the end.
     package var unified: [String: String] = [:]
+    /// `cpu.shares` as v2's `cpu.weight`.
+    package static func weight(shares: UInt64) -> UInt64 { LimitsPlan.weight(shares: shares) }
+
     /// In order. nil leaves the cgroup's devices alone (nested in a user namespace, where they cannot be set).
     package var devices: [DeviceRule]?
 

@@ -40,6 +40,15 @@ package struct DeviceRule: Sendable, Equatable {
         }
 }
 
+extension DeviceRule {
+    /// The rules as a list of what is allowed, everything else not; nil where by default everything is.
+    package static func allowList(_ rules: [DeviceRule]) throws(CgroupError) -> [DeviceRule]? {
+        let policy = try DevicePolicy(rules)
+        if policy.allowsByDefault { return nil }
+        return policy.exceptions.map { DeviceRule(allow: true, kind: $0.key.kind, major: $0.key.major, minor: $0.key.minor, access: $0.access) }
+    }
+}
+
 /// A list of rules as a default and the exceptions from it: what v1 keeps, and a short program for v2.
 struct DevicePolicy: Equatable {
     /// One device, or all with wildcards, and the accesses that are the exception.

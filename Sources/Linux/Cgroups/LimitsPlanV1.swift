@@ -3,7 +3,7 @@ extension LimitsPlan {
     /// - Parameter isNew: the cgroup was made just now, so what equals the kernel's default need not be written.
     static func v1(_ limits: CgroupLimits, isNew: Bool) throws(CgroupError) -> [CgroupWrite] {
         try check(limits)
-        if !limits.unified.isEmpty { throw .invalid("linux.resources.unified: only cgroup v2 has such files, this machine runs v1") }
+        if !limits.unified.isEmpty { throw .invalid("linux.resources.unified: invalid configuration: only cgroup v2 has such files, this machine runs v1") }
         var writes = cpu(limits.cpu) + memory(limits.memory, isNew: isNew)
         if let pids = limits.pids, pids > 0 || !isNew {
             writes.append(CgroupWrite(controller: "pids", file: "pids.max", value: pids > 0 ? "\(pids)" : "max"))

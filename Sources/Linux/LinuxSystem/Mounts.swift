@@ -115,6 +115,16 @@ package enum Mounts {
         try filesystem(of: file, name: name).f_flags & 1 != 0  // ST_RDONLY
     }
 
+    /// The attributes that the mount has, those of its filesystem included.
+    package static func attributes(of file: borrowing OwnedFD, name: String) throws(SystemError) -> MountAttributes {
+        let flags = try filesystem(of: file, name: name).f_flags
+        var result: MountAttributes = []
+        for (bit, attribute) in [(1, .readonly), (2, .nosuid), (4, .nodev), (8, .noexec), (0x400, .noatime), (0x800, .nodiratime), (0x2000, .nosymfollow)] as [(Int, MountAttributes)]
+        where Int(flags) & bit != 0 { result.insert(attribute) }
+        if Int(flags) & 0x1400 == 0 { result.insert(.strictatime) }  // neither noatime nor relatime
+        return result
+    }
+
     /// `statfs` of what a descriptor refers to: type and mount flags.
     package static func filesystem(of file: borrowing OwnedFD, name: String) throws(SystemError) -> statfs {
         let fd = file.rawValue

@@ -99,6 +99,12 @@ package enum ProcessAttributes {
         try syscall("sched_setaffinity", on: cpus.map { "\($0)" }.joined(separator: ",")) { berth_sched_setaffinity(mask, mask.count * 8) }
     }
 
+    /// Lets the caller run on every CPU that its cpuset has, whatever was asked for the process it is a copy of. Best effort.
+    package static func resetAffinity() {
+        let all = [UInt](repeating: .max, count: 8192 / 64)
+        _ = berth_sched_setaffinity(all, all.count * 8)
+    }
+
     package static func setMemoryPolicy(mode: CInt, nodes: [Int]) throws(SystemError) {
         var mask = [UInt](repeating: 0, count: (nodes.max() ?? 0) / 64 + 1)
         for node in nodes { mask[node / 64] |= 1 << UInt(node % 64) }

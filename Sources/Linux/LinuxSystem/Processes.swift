@@ -78,6 +78,9 @@ package enum Processes {
         sigprocmask(SIG_SETMASK, &none, nil)
     }
 
+    /// Has these signals end the process, as they do for all but the first of a pid namespace.
+    package static func leave(on signals: [CInt]) { for number in signals { _ = Glibc.signal(number) { _exit(128 + $0) } } }
+
     /// Ends the process at once, without handlers of the program it was copied from.
     package static func leave(_ code: CInt) -> Never { _exit(code) }
 

@@ -130,6 +130,16 @@ package struct RootedPath: ~Copyable {
     /// Components of a path, without empty ones and ".".
     package static func components(_ path: String) -> [String] { path.split(separator: "/").lazy.filter { $0 != "." }.map(String.init) }
 
+    /// Whether `path`, by its letters, names something above where it starts.
+    package static func leavesRoot(_ path: String) -> Bool {
+        var depth = 0
+        for component in components(path) {
+            depth += component == ".." ? -1 : 1
+            if depth < 0 { return true }
+        }
+        return false
+    }
+
     /// `path` made absolute and free of ".", ".." and double slashes, by its letters alone.
     package static func cleaned(_ path: String) -> String {
         var kept: [String] = []

@@ -1,6 +1,12 @@
 package import CLinux
 import Glibc
 
+/// What signals are called.
+package enum SignalName {
+    /// "killed", "bad system call": strsignal(3) in lower case.
+    package static func text(of number: CInt) -> String { strsignal(number).map { String(cString: $0).lowercased() } ?? "\(number)" }
+}
+
 /// Signals as events of a descriptor (signalfd(2)): no handler ever runs, so nothing has to be async-signal-safe.
 package struct SignalDescriptor: ~Copyable {
     package let file: OwnedFD

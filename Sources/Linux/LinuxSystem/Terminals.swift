@@ -2,6 +2,14 @@ import Glibc
 
 /// The master side of pseudo terminals.
 package enum Terminal {
+    /// Has a line feed stay one, instead of becoming a carriage return with it.
+    package static func passLineFeeds(_ descriptor: CInt) {
+        var mode = termios()
+        guard tcgetattr(descriptor, &mode) == 0 else { return }
+        mode.c_oflag &= ~tcflag_t(ONLCR)
+        tcsetattr(descriptor, TCSANOW, &mode)
+    }
+
     /// Tells the kernel the window's size, in characters; the foreground process group gets SIGWINCH when it changed.
     package static func resize(_ master: CInt, columns: UInt16, rows: UInt16) throws(SystemError) {
         // struct winsize: rows, columns, two unused. More than one module of Swift's defines it, so it cannot be named.

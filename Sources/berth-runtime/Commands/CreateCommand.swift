@@ -41,7 +41,6 @@ struct ContainerRequest {
         guard options.arguments.count == 1 else {
             throw RuntimeError(.invalidArgument, "\"\(command)\" requires exactly 1 argument(s)")
         }
-        if global.systemdCgroup { throw .notBuilt("the systemd cgroup driver") }
         id = options.arguments[0]
         try ContainerDirectory.validate(id)
         bundle = try ConfigLoader.absolute(options["bundle"] ?? ".")
@@ -80,15 +79,18 @@ struct ContainerRequest {
         try ExecutableSeal.hide()
         let seccomp: SeccompFilter?
         if let filter = plan.linux.seccomp { try SeccompListener.check(filter); seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
-        let cgroup = try ContainerCgroup.plan(path: plan.linux.cgroupsPath, id: id)
+        let scope = try scope()
+        let cgroup: Cgroup
+        if let scope { cgroup = try scope.cgroup(try withCgroup { () throws(CgroupError) in try .current() }) } else { cgroup = try ContainerCgroup.plan(path: plan.linux.cgroupsPath, id: id) }
         let directory = try ContainerDirectory.create(root: global.root, id: id)
         do throws(RuntimeError) {
             let configPath = directory.configPath
             try attempt { () throws(SystemError) in try Files.replace(configPath, with: configBytes) }
             if plan.hasNotifySocket { try NotifySocket.makeDirectory(in: directory.path) }
             var record = try makeRecord(cgroup)
+            record.systemd = scope?.unit
             let launcher = ContainerLauncher(
-                plan: plan, cgroup: cgroup, limits: try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isRoot()), seccomp: seccomp, preservedDescriptors: preservedDescriptors,
+                plan: plan, cgroup: cgroup, scope: scope, limits: try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isRoot()), seccomp: seccomp, preservedDescriptors: preservedDescriptors,
                 waitsForStart: waitsForStart, diagnostics: global.diagnostics)
             // Before the program can speak; with `create` it is `start` that listens.
             let notify = waitsForStart ? nil : try NotifySocket.open(in: directory.path)
@@ -100,11 +102,16 @@ struct ContainerRequest {
         }
     }
 
+    /// The unit to come, with `--systemd-cgroup`.
+    private func scope() throws(RuntimeError) -> SystemdScope? {
+        global.systemdCgroup ? try SystemdScope(try SystemdUnit.plan(path: plan.linux.cgroupsPath, id: id)) : nil
+    }
+
     func makeRecord(_ cgroup: Cgroup) throws(RuntimeError) -> ContainerRecord {
         ContainerRecord(
             ociVersion: plan.spec.ociVersion, id: id, bundle: bundle, rootfs: plan.rootfs, annotations: plan.spec.annotations, created: Diagnostics.now(),
             ownerUID: getuid(), creator: try attempt { () throws(SystemError) in try ProcessIdentity(of: getpid()) }, initProcess: nil,
-            cgroup: cgroup, resctrl: nil, ownPIDNamespace: plan.namespaces.creates(.pid), ownMountNamespace: plan.namespaces.separates(.mount),
+            cgroup: cgroup, systemd: nil, resctrl: nil, ownPIDNamespace: plan.namespaces.creates(.pid), ownMountNamespace: plan.namespaces.separates(.mount),
             namespaces: NamespaceKind.allCases.filter { plan.namespaces.separates($0) }.map(\.rawValue), later: ContainerRecord.Later(plan.spec))
     }
 

@@ -60,6 +60,12 @@ enum DeleteCommand {
         try withCgroup { () throws(CgroupError) in
             // Without a pid namespace the container may outlive its init; one whose runtime was killed half way may have an init that nobody noted.
             if !record.ownPIDNamespace || record.initProcess == nil { try cgroup.signal(SIGKILL) }
+        }
+        if let unit = record.systemd {
+            // Without systemd the directories can still be removed, and a unit without processes ends by itself.
+            do throws(RuntimeError) { try SystemdScope(unit).stop() } catch { diagnostics.warn(error.message) }
+        }
+        try withCgroup { () throws(CgroupError) in
             try cgroup.remove()
         }
         record.resctrl?.remove()

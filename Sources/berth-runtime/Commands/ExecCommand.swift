@@ -51,7 +51,8 @@ enum ExecCommand {
         let seccomp: SeccompFilter?
         if let filter = spec.linux?.seccomp { seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
         let launcher = ExecLauncher(
-            record: record, process: process, cgroup: try ContainerCgroup.forExec(cgroup, options.list("cgroup")), spec: spec, seccomp: seccomp, preservedDescriptors: try Descriptors.preserved(options))
+            record: record, process: process, cgroup: try ContainerCgroup.forExec(cgroup, options.list("cgroup")), spec: spec, seccomp: seccomp,
+            preservedDescriptors: try Descriptors.preserved(options), namesCgroup: !options.list("cgroup").isEmpty, diagnostics: global.diagnostics)
         return try launch(launcher, options)
     }
 
@@ -112,6 +113,7 @@ enum ExecProcess {
             if !sets.bounding.contains(name) { sets.bounding.append(name) }
             if !sets.effective.contains(name) { sets.effective.append(name) }
             if !sets.permitted.contains(name) { sets.permitted.append(name) }
+            if sets.inheritable.contains(name), !sets.ambient.contains(name) { sets.ambient.append(name) }
         }
         process.capabilities = sets
     }

@@ -24,7 +24,7 @@ enum FeaturesCommand {
     private static var linux: RuntimeFeatures.Linux {
         .init(
             namespaces: NamespaceKind.allCases.map(\.rawValue).sorted(), capabilities: CapabilityPlan.names,
-            cgroup: .init(v1: true, v2: true, systemd: false, systemdUser: false, rdma: true), seccomp: SeccompFilter.features, apparmor: .init(enabled: true),
+            cgroup: .init(v1: true, v2: true, systemd: true, systemdUser: true, rdma: true), seccomp: SeccompFilter.features, apparmor: .init(enabled: true),
             selinux: .init(enabled: true), intelRdt: .init(enabled: true, schemata: true, monitoring: true),
             memoryPolicy: .init(modes: MemoryPolicy.modes.keys.sorted(), flags: MemoryPolicy.flags.keys.sorted()),
             mountExtensions: .init(idmap: .init(enabled: true)), netDevices: .init(enabled: true))

@@ -16,8 +16,11 @@ enum KillCommand {
         let status = directory.status(record)
         // Without a pid namespace of its own the container may outlive its init.
         if options.has("all") || (number == SIGKILL && !record.ownPIDNamespace) {
+            if status == .stopped, !options.has("all") {
+                let left = try withCgroup { () throws(CgroupError) in try cgroup.processes() }
+                if left.isEmpty { throw .notRunning }
+            }
             try withCgroup { () throws(CgroupError) in try cgroup.signal(number) }
-            if status == .stopped && !options.has("all") { throw .notRunning }
             return 0
         }
         guard status.hasInit, let identity = record.initProcess else { throw .notRunning }

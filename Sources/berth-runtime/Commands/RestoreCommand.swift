@@ -36,6 +36,7 @@ struct ContainerRestorer {
     private var plan: LaunchPlan { request.plan }
 
     func restore() throws(RuntimeError) -> BuiltContainer {
+        if request.global.systemdCgroup { throw .notBuilt("restore with the systemd cgroup driver") }
         let cgroup = try ContainerCgroup.plan(path: plan.linux.cgroupsPath, id: request.id)
         let directory = try ContainerDirectory.create(root: request.global.root, id: request.id)
         do throws(RuntimeError) {

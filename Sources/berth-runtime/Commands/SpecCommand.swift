@@ -1,4 +1,5 @@
 import BerthDefaults
+import Cgroups
 import LinuxSystem
 import OCISpec
 
@@ -11,6 +12,8 @@ enum SpecCommand {
         let path = try ConfigLoader.absolute("config.json", from: try ConfigLoader.absolute(options["bundle"] ?? "."))
         if Files.exists(path) { throw RuntimeError(.alreadyExists, "File config.json exists. Remove it first") }
         var spec = example()
+        // On v1 the container would not see its own path, which tooling for v1 expects.
+        if (try? CgroupLayout.current())?.isUnified == false { spec.linux?.namespaces.removeAll { $0.type == "cgroup" } }
         if options.has("rootless") { makeRootless(&spec) }
         let bytes = try ConfigLoader.encode(spec, indented: true)
         try attempt { () throws(SystemError) in try Files.replace(path, with: bytes, mode: 0o666 & ~0o022) }

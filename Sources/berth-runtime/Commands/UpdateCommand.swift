@@ -48,12 +48,19 @@ enum UpdateCommand {
         let before = spec.linux?.resources ?? Resources()
         let after = before.updated(by: changes)
         let cgroup = record.cgroup
-        try withCgroup { () throws(CgroupError) in
-            do throws(CgroupError) { try cgroup.apply(try limits(changes.completed(from: after)), isNew: false) } catch {
-                // What was written before the failure is taken back as far as possible.
-                if let old = try? limits(before) { try? cgroup.apply(old, isNew: false) }
-                throw error
+        var new = try limits(changes.completed(from: after))
+        let scope = try record.systemd.map { unit throws(RuntimeError) in try SystemdScope(unit) }
+        try withCgroup { () throws(CgroupError) in try cgroup.checkUse(new) }
+        do throws(RuntimeError) {
+            try scope?.update(&new, isUnified: cgroup.v1.isEmpty)
+            try withCgroup { () throws(CgroupError) in try cgroup.apply(new, isNew: false) }
+        } catch {
+            // What was written before the failure is taken back as far as possible.
+            if var old = try? limits(before) {
+                try? scope?.update(&old, isUnified: cgroup.v1.isEmpty)
+                try? cgroup.apply(old, isNew: false)
             }
+            throw error
         }
         if let group = record.resctrl, !schemas.isEmpty { try group.write(schemas) }
         if spec.linux == nil { spec.linux = RuntimeSpec.Linux() }
@@ -79,11 +86,11 @@ enum UpdateCommand {
     }
 
     /// Devices stay: another program may have added some, for a GPU.
-    private static func limits(_ resources: Resources) throws(CgroupError) -> CgroupLimits {
+    private static func limits(_ resources: Resources) throws(RuntimeError) -> CgroupLimits {
         var resources = resources
         resources.memory?.kernel = nil
         resources.memory?.kernelTCP = nil
-        do throws(RuntimeError) { return try CgroupLimits(resources, canSetDevices: false) } catch { throw .invalid(error.message) }
+        return try CgroupLimits(resources, canSetDevices: false)
     }
 
     // MARK: Reading

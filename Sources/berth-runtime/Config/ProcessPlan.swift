@@ -130,9 +130,8 @@ struct ProcessPlan {
     private static func ioPriority(_ priority: RuntimeSpec.IOPriority) throws(RuntimeError) -> (class: CInt, level: CInt) {
         let classes: [String: CInt] = ["IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3]
         guard let number = classes[priority.class] else { throw RuntimeError(.invalidArgument, "invalid io priority class: \(priority.class)") }
-        guard (0...7).contains(priority.priority) else {
-            throw RuntimeError(.invalidArgument, "process.ioPriority.priority: \(priority.priority) is not between 0 and 7")
-        }
-        return (number, CInt(priority.priority))
+        let level = priority.priority ?? 0
+        guard (0...7).contains(level) else { throw RuntimeError(.invalidArgument, "process.ioPriority.priority: \(level) is not between 0 and 7") }
+        return (number, CInt(level))
     }
 }

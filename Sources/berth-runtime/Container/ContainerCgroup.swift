@@ -43,6 +43,9 @@ enum ContainerCgroup {
     static func forExec(_ cgroup: Cgroup, _ arguments: [String]) throws(RuntimeError) -> Cgroup {
         var v1 = cgroup.v1
         for argument in arguments {
+            if RootedPath.leavesRoot(argument.split(separator: ":", maxSplits: 1).last.map(String.init) ?? argument) {
+                throw RuntimeError(.invalidArgument, "bad sub cgroup path: \(argument) is not a sub cgroup path")
+            }
             let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
             guard parts.count == 2 else {
                 guard arguments.count == 1 else { throw RuntimeError(.invalidArgument, "invalid --cgroup argument: \(argument) (missing <controller>: prefix)") }
@@ -93,6 +96,8 @@ extension CgroupLimits {
             case "r": access.insert(.read)
             case "w": access.insert(.write)
             case "m": access.insert(.mknod)
+            // No access of the kernel's, and in the configs of the field.
+            case "a": continue
             default: throw refused("invalid access \"\(rule.access ?? "")\"")
             }
         }

@@ -39,6 +39,8 @@ struct ContainerRecord: Codable {
     /// Named so because `init` is Swift's.
     var initProcess: ProcessIdentity?
     var cgroup: Cgroup
+    /// The unit whose cgroup it is, where systemd made it.
+    var systemd: SystemdUnit?
     /// Share of cache and memory bandwidth, where the config asks for one.
     var resctrl: ResctrlGroup?
     /// Whether the pid namespace ends with the init. If not, `delete` kills what is left in the cgroup.

@@ -10,6 +10,8 @@ import OCISpec
 struct ContainerLauncher {
     let plan: LaunchPlan
     let cgroup: Cgroup
+    /// With `--systemd-cgroup`: the unit that makes the cgroup and takes the init in.
+    let scope: SystemdScope?
     let limits: CgroupLimits
     let seccomp: SeccompFilter?
     let preservedDescriptors: Int
@@ -24,11 +26,12 @@ struct ContainerLauncher {
         let channel = SyncChannel(pair.takeParent())
         let hostMounts = try prepareMounts()
         let hostDevices = plan.namespaces.hasUserNamespace && plan.fillsDev ? try PreparedDevices.make(plan.devices, for: plan.linux, rootfs: plan.rootfs) : [:]
-        let parts = ContainerCgroup.divide(cgroup)
+        let parts: (beforeClone: Cgroup?, afterClone: Cgroup?) = scope == nil ? ContainerCgroup.divide(cgroup) : (nil, cgroup)
+        var made: [Cgroup.Creation] = []
         if let early = parts.beforeClone {
             // What a killed runtime leaves must be found again.
             try directory.write(record)
-            try create(early, isWhole: parts.afterClone == nil)
+            try create(early, isWhole: parts.afterClone == nil, limits, &made)
         }
         let child = try clone(SyncChannel(pair.takeChild()), fifo: fifo, console: console, mounts: hostMounts, devices: hostDevices, record: record, parent: channel)
         for fd in hostMounts.values { close(fd) }
@@ -39,10 +42,10 @@ struct ContainerLauncher {
             try directory.write(record)
             try NetworkDevices.move(plan, pid: child.pid)
             try enterResctrl(child.pid, in: directory, &record)
-            try supply(child.pid, channel, parts.afterClone)
+            try supply(child.pid, channel, parts.afterClone, &made)
             try follow(child, channel, record)
         } catch {
-            throw cleanedUp(child, error, record.resctrl)
+            throw cleanedUp(child, error, record.resctrl, made)
         }
         return child
     }
@@ -62,9 +65,9 @@ struct ContainerLauncher {
     private func prepareMounts() throws(RuntimeError) -> [Int: CInt] {
         var ready: [Int: CInt] = [:]
         for (index, mount) in plan.mounts.enumerated() {
-            guard case .bind(let path, let recursive) = mount.source, plan.namespaces.hasUserNamespace || mount.options.idmap else { continue }
+            guard case .bind(let path, let recursive) = mount.source, plan.namespaces.hasUserNamespace || mount.options.idmap, !mount.isInside(plan.rootfs) else { continue }
             let tree = try during("mount \(mount.label)") { () throws(SystemError) in try Mounts.cloneTree(path, recursive: recursive, followsLink: !mount.options.sourceNoFollow) }
-            if mount.options.idmap { try IDMappedMounts.apply(mount, to: tree, plan.linux) }
+            if mount.options.idmap { try IDMappedMounts.apply(mount, to: tree, plan) }
             ready[index] = (consume tree).release()
         }
         return ready
@@ -77,13 +80,13 @@ struct ContainerLauncher {
         let intermediate = plan.namespaces.needsIntermediate
         let stage = InitStage(
             plan: plan, channel: childEnd, runtimesEnd: intermediate ? -1 : parent.rawValue, state: record.state(.creating), cgroup: CgroupMounter(cgroup), fifo: fifo, console: console, seccomp: seccomp,
-            preservedDescriptors: preservedDescriptors, namespacesAreJoined: intermediate, preparedMounts: mounts, preparedDevices: devices)
+            preservedDescriptors: preservedDescriptors, namespacesAreJoined: intermediate, preparedMounts: mounts, preparedDevices: devices, diagnostics: diagnostics)
         try TimeNamespace.enterForChildren(plan)
         defer { TimeNamespace.leave(plan) }
         if !intermediate {
             try PIDNamespace.enterForChildren(plan.namespaces)
             defer { PIDNamespace.leave(plan.namespaces) }
-            let bornIn = try ContainerCgroup.openForClone(cgroup)
+            let bornIn = scope == nil ? try ContainerCgroup.openForClone(cgroup) : nil
             defer { if let bornIn { close(bornIn) } }
             let child = try attempt { () throws(SystemError) in try Processes.clone(namespaces: plan.namespaces.atClone, cgroup: bornIn, subject: "init") { stage.run() } }
             if plan.namespaces.creates(.user) {
@@ -119,22 +122,32 @@ struct ContainerLauncher {
         throw RuntimeError(.internalError, "intermediate stage ended without a word")
     }
 
-    /// Makes directories. The limits come with the last part, before any process is in them.
-    private func create(_ part: Cgroup, isWhole: Bool) throws(RuntimeError) {
-        try withCgroup { () throws(CgroupError) in
-            let creation = try part.create()
-            if !creation.isNew, let pids = try? part.ownProcesses(), !pids.isEmpty {
-                throw CgroupError.invalid("container's cgroup is not empty: \(pids.count) process(es) found")
+    /// Makes directories. The limits come with the last part, before any process is in them. What was there before must be free: it may be another
+    /// container's, and is left as it is.
+    /// - Throws: `conflict` when it is not.
+    private func create(_ part: Cgroup, isWhole: Bool, _ limits: CgroupLimits, _ made: inout [Cgroup.Creation]) throws(RuntimeError) {
+        let creation = try withCgroup { () throws(CgroupError) in try part.create() }
+        made.append(creation)
+        if !creation.isNew, scope == nil {
+            let pids = (try? part.ownProcesses()) ?? []
+            let problem = pids.isEmpty ? part.isFrozen ? "container's cgroup unexpectedly frozen" : "" : "container's cgroup is not empty: \(pids.count) process(es) found"
+            if !problem.isEmpty {
+                for creation in made.reversed() { creation.undo() }
+                throw RuntimeError(.conflict, problem)
             }
-            if isWhole { try cgroup.apply(limits, isNew: creation.isNew) }
         }
+        if isWhole { try withCgroup { () throws(CgroupError) in try cgroup.apply(limits, isNew: creation.isNew) } }
     }
 
     /// What the init needs from outside while it mounts.
-    private func supply(_ pid: pid_t, _ channel: borrowing SyncChannel, _ late: Cgroup?) throws(RuntimeError) {
-        if let late { try create(late, isWhole: true) }
+    private func supply(_ pid: pid_t, _ channel: borrowing SyncChannel, _ late: Cgroup?, _ made: inout [Cgroup.Creation]) throws(RuntimeError) {
+        var limits = limits
+        try scope?.start(pid, id: plan.id, cgroup: cgroup, annotations: plan.spec.annotations, &limits)
+        if let late { try create(late, isWhole: true, limits, &made) }
         try OutsideAttributes.apply(plan.process, to: pid, inUserNamespace: plan.namespaces.hasUserNamespace)
-        let tasks = try withCgroup { () throws(CgroupError) in try cgroup.openForEntering(isInV2: !plan.namespaces.needsIntermediate && cgroup.v2 != nil) }
+        // systemd moves what it is told into v2 itself.
+        let isInV2 = cgroup.v2 != nil && (scope?.unit.isScope ?? !plan.namespaces.needsIntermediate)
+        let tasks = try withCgroup { () throws(CgroupError) in try cgroup.openForEntering(isInV2: isInV2) }
         defer { for fd in tasks { close(fd) } }
         do throws(SystemError) { try channel.send(.cgroup, descriptors: tasks) } catch {
             // The init has failed already; its message is waiting.
@@ -148,10 +161,17 @@ struct ContainerLauncher {
             switch message.kind {
             case .ready: return
             case .failure: throw SyncChannel.failure(message.text).during("unable to start container process: error during container init")
+            case .programFailure: throw SyncChannel.failure(message.text, isProgramFailure: true)
             case .hooks:
                 // The old kind of hook is told `created`, as it always was.
                 try Hooks.run(plan.hooks.prestart, named: "prestart", state: record.state(.created))
                 try Hooks.run(plan.hooks.createRuntime, named: "createRuntime", state: record.state(.creating))
+                try attempt { () throws(SystemError) in try channel.send(.go) }
+            case .idmap:
+                guard let index = Int(message.text), plan.mounts.indices.contains(index), let raw = message.descriptors.first else {
+                    throw RuntimeError(.internalError, "init sent no mount to map")
+                }
+                try IDMappedMounts.apply(plan.mounts[index], to: OwnedFD(adopting: raw), plan)
                 try attempt { () throws(SystemError) in try channel.send(.go) }
             case .seccomp:
                 try SeccompListener.forward(message.descriptors, plan.linux.seccomp, pid: child.pid, state: record.state(.creating))
@@ -178,11 +198,14 @@ struct ContainerLauncher {
         try directory.write(record)
     }
 
-    private func cleanedUp(_ child: borrowing ChildProcess, _ error: RuntimeError, _ resctrl: ResctrlGroup?) -> RuntimeError {
+    private func cleanedUp(_ child: borrowing ChildProcess, _ error: RuntimeError, _ resctrl: ResctrlGroup?, _ made: [Cgroup.Creation]) -> RuntimeError {
         try? Processes.signal(SIGKILL, to: child.pidfd, name: "init")
         _ = try? Processes.wait(for: child.pid)
         if !plan.namespaces.separates(.mount) { try? Mounts.detach(plan.rootfs) }
         resctrl?.remove()
+        // A cgroup that was refused is somebody else's.
+        if error.code == .conflict { return error }
+        if scope != nil && !made.isEmpty { try? scope?.stop() }
         do throws(CgroupError) { try cgroup.remove() } catch let second { return RuntimeError(error.code, "\(error.message); \(second)") }
         return error
     }

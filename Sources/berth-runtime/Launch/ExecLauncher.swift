@@ -15,6 +15,9 @@ struct ExecLauncher {
     let spec: RuntimeSpec
     let seccomp: SeccompFilter?
     let preservedDescriptors: Int
+    /// The caller has named the cgroup.
+    let namesCgroup: Bool
+    let diagnostics: Diagnostics
 
     func launch(console: CInt?) throws(RuntimeError) -> ChildProcess {
         guard let initProcess = record.initProcess else { throw .notRunning }
@@ -24,9 +27,12 @@ struct ExecLauncher {
         let pair = try attempt { () throws(SystemError) in try DescriptorPassing.pair() }
         let channel = SyncChannel(pair.takeParent())
         let childEnd = SyncChannel(pair.takeChild())
-        let bornIn = throughStage ? nil : try ContainerCgroup.openForClone(cgroup)
+        let cgroup = cgroupThatExists(initProcess.pid)
+        let bornIn = throughStage ? nil : try during("\(adding) \(cgroup.v2?.path ?? "")/cgroup.procs") { () throws(RuntimeError) in try ContainerCgroup.openForClone(cgroup) }
         defer { if let bornIn { close(bornIn) } }
-        let tasks = try withCgroup { () throws(CgroupError) in try cgroup.openForEntering(isInV2: bornIn != nil) }
+        let tasks = try during("\(adding) \(cgroup.directories.first?.path ?? "")/cgroup.procs") { () throws(RuntimeError) in
+            try withCgroup { () throws(CgroupError) in try cgroup.openForEntering(isInV2: bornIn != nil) }
+        }
         defer { for fd in tasks { close(fd) } }
         let outer = throughStage ? [] : kinds.filter { $0 == .pid }
         try attempt { () throws(SystemError) in try Namespaces.enter(outer, of: target, name: record.id) }
@@ -34,12 +40,10 @@ struct ExecLauncher {
         if throughStage {
             child = try cloneThroughStage(target, kinds, childEnd, channel, tasks, console)
         } else {
-            child = try attempt { () throws(SystemError) in
-                try Processes.clone(cgroup: bornIn, subject: "exec") {
-                    // With a copy of the runtime's end it would never see that the runtime has died.
-                    close(channel.rawValue)
-                    run(target, kinds.filter { $0 != .pid }, childEnd, tasks, console, entered: false)
-                }
+            child = try clone(bornIn, initProcess.pid) {
+                // With a copy of the runtime's end it would never see that the runtime has died.
+                close(channel.rawValue)
+                run(target, kinds.filter { $0 != .pid }, childEnd, tasks, console, entered: false)
             }
         }
         _ = consume childEnd
@@ -55,6 +59,44 @@ struct ExecLauncher {
             throw SyncChannel.failure(message.text).during("unable to start container process")
         }
         return child
+    }
+
+    private var adding: String { "adding pid \(getpid()) to cgroups: open" }
+
+    /// The container's cgroup of v2 may be gone where the init has moved on: then it is the init's. Not where the caller names one.
+    private func cgroupThatExists(_ pid: pid_t) -> Cgroup {
+        guard !namesCgroup, let v2 = cgroup.v2, cgroup.v1.isEmpty, !Files.exists(v2.path), let found = try? Cgroup.v2Directory(of: pid, mountPoint: v2.mountPoint) else { return cgroup }
+        return Cgroup(v1: [], v2: found)
+    }
+
+    /// A cgroup of v2 that has controllers for its children takes no process; the init has moved below it, and there a new one goes too. Where the caller may
+    /// not move a process into the cgroup, systemd may.
+    private func clone(_ bornIn: CInt?, _ pid: pid_t, _ body: () -> Never) throws(RuntimeError) -> ChildProcess {
+        do throws(SystemError) { return try Processes.clone(cgroup: bornIn, subject: "exec", body) } catch {
+            if error.errno == .busy, !namesCgroup, let v2 = cgroup.v2, let below = try? Cgroup.v2Directory(of: pid, mountPoint: v2.mountPoint),
+                let directory = try? Files.open(below.path, O_RDONLY | O_DIRECTORY)
+            {
+                return try attempt { () throws(SystemError) in try Processes.clone(cgroup: directory.rawValue, subject: "exec", body) }
+            }
+            if error.errno == .accessDenied, let unit = record.systemd {
+                let child = try attempt { () throws(SystemError) in try Processes.clone(subject: "exec", body) }
+                do throws(RuntimeError) { try SystemdScope(unit).attach(child.pid) } catch {
+                    try? Processes.signal(SIGKILL, to: child.pidfd, name: "exec")
+                    _ = try? Processes.wait(for: child.pid)
+                    throw error
+                }
+                return child
+            }
+            guard bornIn != nil, error.errno == .busy else { throw RuntimeError(error) }
+            throw RuntimeError(.failedPrecondition, "\(adding) \(cgroup.v2?.path ?? "")/cgroup.procs: \(error.errno.description.lowercased())")
+        }
+    }
+
+    private func during<Result: ~Copyable>(_ doing: @autoclosure () -> String, _ body: () throws(RuntimeError) -> Result) throws(RuntimeError) -> Result {
+        do throws(RuntimeError) { return try body() } catch {
+            if error.code == .notFound { throw RuntimeError(.notFound, "\(doing()): no such file or directory") }
+            throw error
+        }
     }
 
     /// The pidfd is the init's only if its start time still is the recorded one after it is open.
@@ -107,6 +149,7 @@ struct ExecLauncher {
         _ target: borrowing OwnedFD, _ kinds: [NamespaceKind], _ channel: borrowing SyncChannel, _ tasks: [CInt], _ console: CInt?, entered: Bool
     ) -> Never {
         ProcessAttributes.setName("berth[1:EXEC]")
+        diagnostics.note("nsexec container setup")
         do throws(RuntimeError) {
             try attempt { () throws(SystemError) in
                 try ProcessAttributes.setParentDeathSignal(SIGKILL)
@@ -114,14 +157,16 @@ struct ExecLauncher {
             }
             let proc = try attempt { () throws(SystemError) in try ProcHandle() }
             try attempt { () throws(SystemError) in
-                if !process.initialCPUs.isEmpty { try ProcessAttributes.setAffinity(cpus: process.initialCPUs) }
+                try setAffinity(process.initialCPUs)
                 for raw in tasks {
                     let file = OwnedFD(adopting: raw)
                     try Files.writeAll([UInt8(ascii: "0")], to: file, name: "tasks")
                 }
-                if !process.finalCPUs.isEmpty { try ProcessAttributes.setAffinity(cpus: process.finalCPUs) }
+                try setAffinity(process.finalCPUs)
+                if process.initialCPUs.isEmpty && process.finalCPUs.isEmpty { ProcessAttributes.resetAffinity() }
                 if !entered { try Namespaces.enter(kinds, of: target, name: record.id) }
             }
+            diagnostics.note("child process in init()")
             if kinds.contains(.user) { try NamespaceJoining.becomeRoot() }
             try attempt { () throws(SystemError) in
                 try ProcessAttributes.startSession()
@@ -136,12 +181,22 @@ struct ExecLauncher {
         Processes.leave(1)
     }
 
+    /// Before or after the process enters the cgroup; an empty list leaves things as they are.
+    private func setAffinity(_ cpus: [Int]) throws(SystemError) {
+        if cpus.isEmpty { return }
+        try ProcessAttributes.setAffinity(cpus: cpus)
+        diagnostics.note("nsexec[\(getpid())]: affinity: 0x\(NumberList.mask(cpus))")
+    }
+
     private func becomeProgram(_ proc: borrowing ProcHandle, _ channel: borrowing SyncChannel, inUserNamespace: Bool) throws(RuntimeError) {
         let stage = ProgramStage(
             process: process, inUserNamespace: inUserNamespace, seccomp: seccomp, preservedDescriptors: preservedDescriptors,
-            notify: { [raw = channel.rawValue] (descriptor) throws(RuntimeError) in try SyncChannel.exchange(.seccomp, descriptor, over: raw) })
-        try stage.applyAttributes(personality: spec.linux?.personality, memoryPolicy: spec.linux?.memoryPolicy, proc: proc)
+            notify: { [raw = channel.rawValue] (descriptor) throws(RuntimeError) in
+                try attempt { () throws(SystemError) in try SyncChannel.exchange(.seccomp, "", descriptor, over: raw) }
+            })
+        try stage.applyAttributes(personality: spec.linux?.personality, memoryPolicy: spec.linux?.memoryPolicy, cpus: spec.linux?.resources?.cpu?.cpus, proc: proc)
         let program = try stage.becomeUser(proc: proc)
+        diagnostics.note("setns_init: about to exec")
         throw stage.execute(program)
     }
 }

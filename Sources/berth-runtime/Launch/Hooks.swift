@@ -79,7 +79,7 @@ enum Hooks {
         let status = try attempt { () throws(SystemError) in try Processes.wait(for: child.pid) }
         if status == .exited(0) { return }
         let said = (try? Files.contents(of: output, name: "hook-stderr")).map { String(decoding: $0.prefix(1000), as: UTF8.self) } ?? ""
-        let how = if case .exited(let code) = status { "exit status \(code)" } else { "signal \(status.code - 128)" }
+        let how = if case .exited(let code) = status { "exit status \(code)" } else { "signal: \(SignalName.text(of: status.code - 128))" }
         throw RuntimeError(.failedPrecondition, "\(hook.path): \(how), stderr: \(said)")
     }
 }

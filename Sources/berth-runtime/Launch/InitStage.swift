@@ -25,14 +25,18 @@ struct InitStage: ~Copyable {
     let preparedMounts: [Int: CInt]
     /// Detached device nodes, where the init may make none.
     let preparedDevices: [Int: CInt]
+    /// The three debug lines below are those that runc's users know its stages by.
+    let diagnostics: Diagnostics
 
     borrowing func run() -> Never {
         // First of all: with a copy of the other end it would never see that the runtime has died.
         close(runtimesEnd)
         ProcessAttributes.setName("berth[1:INIT]")
+        diagnostics.note("nsexec container setup")
         do throws(RuntimeError) {
             try attempt { () throws(SystemError) in try ProcessAttributes.setParentDeathSignal(SIGKILL) }
             try enterNamespaces()
+            diagnostics.note("child process in init()")
             try startSession()
             let builder = try makeRootfs()
             try runHooksBeforePivot()
@@ -59,6 +63,7 @@ struct InitStage: ~Copyable {
 
     private borrowing func startSession() throws(RuntimeError) {
         try attempt { () throws(SystemError) in try ProcessAttributes.startSession() }
+        ProcessAttributes.resetAffinity()
         if plan.newKeyring { try joinKeyring() }
         if plan.namespaces.creates(.network) { try during("take lo up") { () throws(SystemError) in try ProcessAttributes.raiseLoopback() } }
     }
@@ -77,8 +82,14 @@ struct InitStage: ~Copyable {
         var builder = try RootfsBuilder(
             rootPath: plan.rootfs, propagation: plan.linux.rootfsPropagation, ownMountNamespace: plan.namespaces.separates(.mount),
             inUserNamespace: plan.namespaces.hasUserNamespace,
-            mountLabel: SecurityLabels.hasSELinux ? plan.linux.mountLabel.flatMap { $0.isEmpty ? nil : $0 } : nil, prepared: preparedMounts)
+            mountLabel: SecurityLabels.hasSELinux ? plan.linux.mountLabel.flatMap { $0.isEmpty ? nil : $0 } : nil, prepared: preparedMounts,
+            mapIDs: { [raw = channel.rawValue] (index, tree) throws(SystemError) in try SyncChannel.exchange(.idmap, "\(index)", tree.rawValue, over: raw) })
         var joined = false
+        // The runtime answers one question at a time, and the cgroup is what it tells first.
+        if plan.mounts.contains(where: { $0.options.idmap && $0.isInside(plan.rootfs) }) {
+            try joinCgroup()
+            joined = true
+        }
         for (index, mount) in plan.mounts.enumerated() {
             if case .cgroup = mount.source, !joined {
                 try joinCgroup()
@@ -113,6 +124,8 @@ struct InitStage: ~Copyable {
         }
         var state = state
         (state.status, state.pid) = ("creating", Int(getpid()))
+        // Such hooks name files of the root by relative paths.
+        if !plan.hooks.createContainer.isEmpty { try attempt { () throws(SystemError) in try Files.changeDirectory(plan.rootfs) } }
         try Hooks.run(plan.hooks.createContainer, named: "createContainer", state: state)
     }
 
@@ -151,9 +164,14 @@ struct InitStage: ~Copyable {
     private borrowing func becomeProgram(_ proc: borrowing ProcHandle) throws(RuntimeError) {
         let stage = ProgramStage(
             process: plan.process, inUserNamespace: plan.namespaces.hasUserNamespace, seccomp: seccomp, preservedDescriptors: preservedDescriptors,
-            notify: { [raw = channel.rawValue] (descriptor) throws(RuntimeError) in try SyncChannel.exchange(.seccomp, descriptor, over: raw) })
-        try stage.applyAttributes(personality: plan.linux.personality, memoryPolicy: plan.linux.memoryPolicy, proc: proc)
+            notify: { [raw = channel.rawValue] (descriptor) throws(RuntimeError) in
+                try attempt { () throws(SystemError) in try SyncChannel.exchange(.seccomp, "", descriptor, over: raw) }
+            })
+        try stage.applyAttributes(personality: plan.linux.personality, memoryPolicy: plan.linux.memoryPolicy, cpus: plan.linux.resources?.cpu?.cpus, proc: proc)
+        // Waiting for `start`, it is process 1 of its namespace, which ignores what it does not handle; execve takes the handlers away.
+        if fifo != nil { Processes.leave(on: [SIGHUP, SIGINT, SIGQUIT, SIGTERM]) }
         let program = try stage.becomeUser(proc: proc)
+        diagnostics.note("init: closing the pipe to signal completion")
         guard let path = fifo.map({ "self/fd/\($0)" }) else { throw start(stage, program) }
         try attempt { () throws(SystemError) in try channel.send(.ready) }
         // Opening the FIFO for writing succeeds when `start` opens it for reading, which then reads until execve closes it, or a failure.
@@ -168,7 +186,13 @@ struct InitStage: ~Copyable {
     private borrowing func start(_ stage: ProgramStage, _ program: ProgramStage.Program) -> RuntimeError {
         var state = state
         (state.status, state.pid) = ("created", Int(getpid()))
-        do throws(RuntimeError) { try Hooks.run(plan.hooks.startContainer, named: "startContainer", state: state) } catch { return error }
+        // A hook that names no environment has the program's, as it would have been started by it.
+        let hooks = plan.hooks.startContainer.map { hook in
+            var hook = hook
+            if hook.env.isEmpty { hook.env = program.environment }
+            return hook
+        }
+        do throws(RuntimeError) { try Hooks.run(hooks, named: "startContainer", state: state) } catch { return error }
         return stage.execute(program)
     }
 }

@@ -34,4 +34,11 @@ enum NumberList {
         }
         return result
     }
+
+    /// The numbers as bits of one in hexadecimal digits.
+    static func mask(_ numbers: [Int]) -> String {
+        var digits = [UInt8](repeating: 0, count: (numbers.max() ?? 0) / 4 + 1)
+        for number in numbers { digits[number / 4] |= 1 << UInt8(number % 4) }
+        return String(decoding: digits.reversed().map { Array("0123456789abcdef".utf8)[Int($0)] }, as: UTF8.self)
+    }
 }

@@ -52,8 +52,15 @@ enum TimeNamespace {
 /// Mounts whose owners appear shifted. Kernel: mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12.
 enum IDMappedMounts {
     /// The mapping is the mount's own, or that of the container's user namespace; either way it is carried by a user namespace made for it.
-    static func apply(_ mount: PlannedMount, to tree: borrowing OwnedFD, _ linux: RuntimeSpec.Linux) throws(RuntimeError) {
-        var mapped = linux
+    static func apply(_ mount: PlannedMount, to tree: borrowing OwnedFD, _ plan: LaunchPlan) throws(RuntimeError) {
+        // That of a user namespace the container joins is there already.
+        if mount.uidMappings.isEmpty, let joined = plan.namespaces.joined.first(where: { $0.kind == .user }) {
+            return try during("idmap \(mount.label)") { () throws(SystemError) in
+                let namespace = try Files.open(joined.path)
+                try Mounts.change(tree, set: .idmap, recursive: mount.options.idmapRecursive, userNamespace: namespace.rawValue, name: mount.label)
+            }
+        }
+        var mapped = plan.linux
         if !mount.uidMappings.isEmpty { (mapped.uidMappings, mapped.gidMappings) = (mount.uidMappings, mount.gidMappings) }
         if mapped.uidMappings.isEmpty { throw RuntimeError(.invalidArgument, "mount \(mount.label): idmap without mappings") }
         let holder = try attempt { () throws(SystemError) in

@@ -19,14 +19,10 @@ struct ProgramStage {
     ///
     /// In a user namespace the runtime has set the limits from outside: raising one needs a capability on the host.
     func applyAttributes(
-        personality: RuntimeSpec.Linux.Personality?, memoryPolicy: RuntimeSpec.Linux.MemoryPolicy?, proc: borrowing ProcHandle
+        personality: RuntimeSpec.Linux.Personality?, memoryPolicy: RuntimeSpec.Linux.MemoryPolicy?, cpus: String?, proc: borrowing ProcHandle
     ) throws(RuntimeError) {
+        if let scheduler = process.scheduler { try apply(scheduler, cpus: cpus) }
         try during("process attributes") { () throws(SystemError) in
-            if let scheduler = process.scheduler {
-                try ProcessAttributes.setScheduler(
-                    policy: scheduler.policy, nice: scheduler.nice, priority: scheduler.priority, flags: scheduler.flags, runtime: scheduler.runtime,
-                    deadline: scheduler.deadline, period: scheduler.period)
-            }
             if let priority = process.ioPriority { try ProcessAttributes.setIOPriority(class: priority.class, level: priority.level) }
             if let personality { try ProcessAttributes.setPersonality(personality.domain == "LINUX32" ? 0x0008 : 0) }
             if !inUserNamespace {
@@ -37,6 +33,20 @@ struct ProgramStage {
         if let profile = process.apparmorProfile { try SecurityLabels.applyAppArmor(profile, proc) }
         if let label = process.selinuxLabel { try SecurityLabels.applySELinux(label, proc) }
         ProcessAttributes.setUmask(process.umask)
+    }
+
+    private func apply(_ scheduler: ProcessPlan.Scheduler, cpus: String?) throws(RuntimeError) {
+        do throws(SystemError) {
+            try ProcessAttributes.setScheduler(
+                policy: scheduler.policy, nice: scheduler.nice, priority: scheduler.priority, flags: scheduler.flags, runtime: scheduler.runtime,
+                deadline: scheduler.deadline, period: scheduler.period)
+        } catch {
+            // A deadline is a promise that needs every CPU.
+            if error.errno == .notPermitted, let cpus, !cpus.isEmpty {
+                throw RuntimeError(.invalidArgument, "process scheduler can't be used together with AllowedCPUs (linux.resources.cpu.cpus is \(cpus))")
+            }
+            throw RuntimeError(error, while: "process.scheduler")
+        }
     }
 
     /// Working directory, capabilities, user, program and filter; in that order, each needing what the next gives up.
@@ -174,6 +184,6 @@ struct ProgramStage {
         if !process.hasProgram { Processes.leave(0) }
         let error = Processes.execute(program.path, arguments: process.arguments, environment: program.environment)
         let code: ErrorCode = error.errno == .accessDenied ? .permissionDenied : error.errno == .noSuchFile ? .notFound : .invalidArgument
-        return RuntimeError(code, "exec \(program.path): \(error.errno.description.lowercased())")
+        return RuntimeError(code, "exec \(program.path): \(error.errno.description.lowercased())", isProgramFailure: true)
     }
 }

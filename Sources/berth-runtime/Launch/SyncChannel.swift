@@ -10,16 +10,18 @@ import LinuxSystem
 //        │  ◀── mapping ──────────────  │   new user namespace: "write my id maps"
 //        │  ─── go ─────────────────▶   │   maps are written
 //        │  ─── cgroup [fds] ───────▶   │   the cgroup exists: join it by writing 0 to these `tasks` files (none with CLONE_INTO_CGROUP)
+//        │  ◀── idmap [fd] ───────────  │   a mount whose source only the init can reach: "map its ids"; its place in the plan as text
+//        │  ─── go ─────────────────▶   │
 //        │  ◀── hooks ────────────────  │   mounts are done, root not yet changed; only if there are prestart or createRuntime hooks
 //        │  ─── go ─────────────────▶   │
 //        │  ◀── seccomp [fd] ─────────  │   notify descriptor for the listener
 //        │  ─── go ─────────────────▶   │
 //        │  ◀── ready ────────────────  │   create: everything is done, waits at exec.fifo from here on
-//        │  ◀── failure ──────────────  │   at any time, the last message
+//        │  ◀── failure ──────────────  │   at any time, the last message; program failure: the same from execve, when all else is done
 //        │  ◀── (end) ────────────────  │   run, exec: execve succeeded, which closed the socket
 
 enum SyncMessage: UInt8 {
-    case pid = 0x70, mapping = 0x75, go = 0x67, cgroup = 0x63, hooks = 0x68, seccomp = 0x73, ready = 0x72, failure = 0x65
+    case pid = 0x70, mapping = 0x75, go = 0x67, cgroup = 0x63, hooks = 0x68, seccomp = 0x73, idmap = 0x69, ready = 0x72, failure = 0x65, programFailure = 0x78
 }
 
 /// One end of the channel.
@@ -48,14 +50,12 @@ struct SyncChannel: ~Copyable {
     }
 
     /// Sends one descriptor over somebody else's end and waits for `go`.
-    static func exchange(_ kind: SyncMessage, _ descriptor: CInt, over raw: CInt) throws(RuntimeError) {
-        try attempt { () throws(SystemError) in
-            try DescriptorPassing.send([kind.rawValue], descriptors: [descriptor], overRaw: raw, name: name)
-            let channel = SyncChannel(OwnedFD(adopting: raw))
-            let result = Result { () throws(SystemError) in try channel.expect(.go) }
-            _ = (consume channel).release()
-            _ = try result.get()
-        }
+    static func exchange(_ kind: SyncMessage, _ text: String, _ descriptor: CInt, over raw: CInt) throws(SystemError) {
+        try DescriptorPassing.send([kind.rawValue] + Array(text.utf8), descriptors: [descriptor], overRaw: raw, name: name)
+        let channel = SyncChannel(OwnedFD(adopting: raw))
+        let result = Result { () throws(SystemError) in try channel.expect(.go) }
+        _ = (consume channel).release()
+        _ = try result.get()
     }
 
     consuming func release() -> CInt { socket.release() }
@@ -80,12 +80,13 @@ struct SyncChannel: ~Copyable {
 
     /// Reports the failure that ends the sender.
     borrowing func fail(_ error: RuntimeError) {
-        try? send(.failure, "\(error.code.rawValue)\0\(String(error.message.prefix(4000)))")
+        try? send(error.isProgramFailure ? .programFailure : .failure, "\(error.code.rawValue)\0\(String(error.message.prefix(4000)))")
     }
 
     /// The failure in a message of that kind.
-    static func failure(_ text: String) -> RuntimeError {
+    static func failure(_ text: String, isProgramFailure: Bool = false) -> RuntimeError {
         let parts = text.split(separator: "\0", maxSplits: 1)
-        return RuntimeError(parts.first.flatMap { ErrorCode(rawValue: String($0)) } ?? .internalError, parts.count > 1 ? String(parts[1]) : text)
+        return RuntimeError(parts.first.flatMap { ErrorCode(rawValue: String($0)) } ?? .internalError, parts.count > 1 ? String(parts[1]) : text,
+            isProgramFailure: isProgramFailure)
     }
 }

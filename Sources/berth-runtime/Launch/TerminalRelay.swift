@@ -16,6 +16,8 @@ final class TerminalRelay {
         guard let first = descriptors.first else { throw RuntimeError(.internalError, "no terminal arrived") }
         master = OwnedFD(adopting: first)
         savedMode = RawTerminalMode(descriptor: 0)
+        // Line feeds reach the caller as the program wrote them; the caller's own terminal adds what it needs.
+        Terminal.passLineFeeds(master.rawValue)
         copySize()
     }
 
@@ -66,6 +68,7 @@ final class RawTerminalMode {
         guard tcgetattr(descriptor, &saved) == 0 else { return nil }
         var raw = saved
         cfmakeraw(&raw)
+        raw.c_oflag |= tcflag_t(OPOST)
         tcsetattr(descriptor, TCSANOW, &raw)
     }
 

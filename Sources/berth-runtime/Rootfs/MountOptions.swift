@@ -31,6 +31,8 @@ struct MountOptions {
     var bind = false
     var bindRecursive = false
     var remount = false
+    /// Names an access time mode, which otherwise stays what it is when a bind mount gets attributes.
+    var choosesAccessTimes = false
     var tmpcopyup = false
     /// "src-nofollow": the source of a bind mount may be a symlink and is itself mounted.
     var sourceNoFollow = false
@@ -65,12 +67,37 @@ struct MountOptions {
             + ["bind", "rbind", "defaults", "remount", "tmpcopyup", "idmap", "ridmap", "src-nofollow", "loud", "silent", "iversion", "noiversion", "acl", "noacl"]
     }
 
+    private static let accessTimes: MountAttributes = [.atimeMask, .nodiratime]
+
+    /// What a bind mount of `source` gets: exactly the attributes that are named, and all others off, as soon as any is named, on or off. Its access times stay
+    /// unless a mode of them is named.
+    ///
+    /// With `isLocked`, in a user namespace, the source's restrictions stay: taking one off, or changing the access times, is an error.
+    func forBindMount(of source: MountAttributes, isLocked: Bool) throws(SystemError) -> Change {
+        if attributes.isEmpty { return attributes }
+        let named: MountAttributes = [.readonly, .nosuid, .nodev, .noexec]
+        var set = attributes.set
+        var clear = named.union(.nosymfollow)
+        if choosesAccessTimes { clear.formUnion(Self.accessTimes) } else { set.subtract(Self.accessTimes) }
+        if isLocked {
+            let times = source.intersection(Self.accessTimes)
+            if !attributes.clear.isDisjoint(with: source.intersection(named)) || (choosesAccessTimes && times != set.intersection(Self.accessTimes)) {
+                throw SystemError(call: "mount_setattr", subject: "cannot change locked flags of the source", errno: .notPermitted)
+            }
+            set.formUnion(source.intersection(named))
+        }
+        return Change(set: set, clear: clear)
+    }
+
     init(_ options: [String]) {
         for option in options { add(option) }
     }
 
     private mutating func add(_ option: String) {
-        if let change = Self.attributeNames[option] { return attributes.apply(set: change.set, clear: change.clear) }
+        if let change = Self.attributeNames[option] {
+            if option == "relatime" || !change.set.isDisjoint(with: Self.accessTimes) { choosesAccessTimes = true }
+            return attributes.apply(set: change.set, clear: change.clear)
+        }
         if let kind = Self.propagationNames[option] { return propagation.append(kind) }
         if option.hasPrefix("r"), let change = Self.attributeNames[String(option.dropFirst())] { return recursive.apply(set: change.set, clear: change.clear) }
         if Self.superblockNames.contains(option) { return filesystem.append((option, nil)) }

@@ -29,6 +29,12 @@ struct PlannedMount {
         return destination == "/dev"
     }
 
+    /// The source of a bind mount is a file of the container's own root, at this path of the host.
+    func isInside(_ rootfs: String) -> Bool {
+        guard case .bind(let path, _) = source, path.hasPrefix(rootfs) else { return false }
+        return RootedPath.cleaned(path).hasPrefix("\(rootfs)/")
+    }
+
     /// For messages: "proc on /proc".
     var label: String {
         switch source {

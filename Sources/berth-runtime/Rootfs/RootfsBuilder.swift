@@ -19,6 +19,8 @@ struct RootfsBuilder: ~Copyable {
     private var lateReadonly: [String] = []
     /// Detached clones the runtime made on the host's side, by position in the plan.
     private let prepared: [Int: CInt]
+    /// Has the runtime map the ids of a mount of the plan, whose detached clone is the descriptor.
+    private let mapIDs: (Int, borrowing OwnedFD) throws(SystemError) -> Void
 
     /// Separates the mount namespace from the host's propagation and puts the root filesystem on a mount of its own.
     ///
@@ -26,7 +28,8 @@ struct RootfsBuilder: ~Copyable {
     ///
     /// Without a mount namespace of its own the container's mounts are the host's too: they lie below a private mount of the root, which `delete` detaches.
     init(
-        rootPath: String, propagation: String?, ownMountNamespace: Bool, inUserNamespace: Bool, mountLabel: String?, prepared: [Int: CInt]
+        rootPath: String, propagation: String?, ownMountNamespace: Bool, inUserNamespace: Bool, mountLabel: String?, prepared: [Int: CInt],
+        mapIDs: @escaping (Int, borrowing OwnedFD) throws(SystemError) -> Void
     ) throws(RuntimeError) {
         let outer: MountPropagation = propagation == "private" || propagation == "rprivate" ? .private : .slave
         let handle = try attempt { () throws(SystemError) in try ProcHandle() }
@@ -44,6 +47,7 @@ struct RootfsBuilder: ~Copyable {
         self.inUserNamespace = inUserNamespace
         self.mountLabel = mountLabel
         self.prepared = prepared
+        self.mapIDs = mapIDs
     }
 
     /// Makes one mount of the plan.
@@ -63,6 +67,12 @@ struct RootfsBuilder: ~Copyable {
         let tree: OwnedFD
         if let ready = prepared[index] {
             tree = OwnedFD(adopting: ready)
+        } else if planned.isInside(rootPath) {
+            // What earlier mounts have put there counts, and the root keeps the look-up inside.
+            let inner = String(RootedPath.cleaned(path).dropFirst(rootPath.utf8.count))
+            let found = try root.open(inner, O_PATH | (planned.options.sourceNoFollow ? O_NOFOLLOW : 0))
+            tree = try Mounts.cloneTree(of: found, name: path, recursive: recursive)
+            if planned.options.idmap { try mapIDs(index, tree) }
         } else {
             tree = try Mounts.cloneTree(path, recursive: recursive, followsLink: !planned.options.sourceNoFollow)
         }
@@ -117,12 +127,13 @@ struct RootfsBuilder: ~Copyable {
 
     private borrowing func refuseSymlink(_ destination: String) throws(SystemError) {
         let found = try root.open(destination, O_PATH | O_NOFOLLOW)
-        if try Files.status(of: found, name: destination).isSymlink { throw SystemError(call: "mount", subject: "\(destination) is a symlink", errno: .loop) }
+        if try Files.status(of: found, name: destination).isSymlink { throw SystemError(call: "mount", subject: "\(destination) must be mounted on ordinary directory, and is a symlink", errno: .loop) }
     }
 
     /// Attaches a clone with the plan's attributes.
     borrowing func attach(_ tree: borrowing OwnedFD, onto target: borrowing OwnedFD, _ planned: PlannedMount) throws(SystemError) {
         var change = planned.options.attributes
+        if case .bind = planned.source { change = try planned.options.forBindMount(of: try Mounts.attributes(of: tree, name: planned.destination), isLocked: inUserNamespace) }
         if planned.readonlyAtTheEnd { change.set.remove(.readonly) }
         if !change.set.subtracting(.atimeMask).isEmpty || !change.clear.isEmpty || !change.set.isEmpty {
             try Mounts.change(tree, set: change.set, clear: change.clear, name: planned.destination)

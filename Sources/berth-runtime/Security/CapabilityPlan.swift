@@ -33,12 +33,15 @@ struct CapabilityPlan {
         ambient = Self.mask(sets.ambient)
     }
 
-    /// Warns of names that are left out, in runc's words.
+    /// Warns of what is left out, in runc's words: unknown names, and ambient capabilities that the kernel will refuse.
     static func warnOfUnknown(in sets: RuntimeSpec.Capabilities?, _ diagnostics: Diagnostics) {
         guard let sets else { return }
         let named = Set(sets.bounding + sets.effective + sets.inheritable + sets.permitted + sets.ambient)
         let unknown = named.filter { !names.contains($0) }.sorted()
         if !unknown.isEmpty { diagnostics.warn("ignoring unknown or unavailable capabilities: [\(unknown.joined(separator: " "))]") }
+        for name in sets.ambient where names.contains(name) && !(sets.inheritable.contains(name) && sets.permitted.contains(name)) {
+            diagnostics.warn("can't raise ambient capability \(name): operation not permitted")
+        }
     }
 
     private static func mask(_ names: [String]) -> UInt64 {

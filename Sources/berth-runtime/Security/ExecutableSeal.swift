@@ -18,12 +18,15 @@ enum ExecutableSeal {
     ///
     /// Without the right to mount, the file is not the caller's to write either, unless the caller owns it: that is refused by nothing here, since a
     /// program that may overwrite the runtime already runs as its owner on the host.
-    static func ensure() throws(RuntimeError) {
+    static func ensure(_ diagnostics: Diagnostics) throws(RuntimeError) {
         guard ProcessAttributes.isRoot() else { return }
         try during("seal the runtime's binary") { () throws(SystemError) in
             let link = "/proc/self/exe"
             let file = try Files.open(link, O_PATH)
-            if try Mounts.isReadonly(file, name: link) { return }
+            if try Mounts.isReadonly(file, name: link) {
+                diagnostics.note("\(ProgramName.own) exeseal: using /proc/self/exe clone")
+                return
+            }
             let sealed: OwnedFD
             do throws(SystemError) { sealed = try Mounts.cloneTree(of: file, name: link, recursive: false) } catch {
                 // Root of a user namespace that does not own the mount: nothing to be gained by writing there.

@@ -91,7 +91,7 @@ enum SeccompCompiler {
         let isAlternatives = Set(rule.args.map(\.index)).count < rule.args.count
         for name in rule.names {
             if rule.action == "SCMP_ACT_NOTIFY", name == "sendmsg" || name == "write" {
-                throw invalid("\(field).names: SCMP_ACT_NOTIFY cannot be used for \(name), with which the listener gets its descriptor")
+                throw invalid("\(field).names: SCMP_ACT_NOTIFY cannot be used for the \(name) syscall, with which the listener gets its descriptor")
             }
             if name.isEmpty { throw invalid("\(field).names: empty string is not a valid syscall") }
             // A rule that says what happens anyway is refused by the library.

@@ -30,7 +30,7 @@ enum SeccompListener {
         let message = ContainerProcessState(fds: [ContainerProcessState.seccompFdName], pid: Int(pid), metadata: metadata, state: state)
         let bytes = try ConfigLoader.encode(message)
         let fd = descriptor.rawValue
-        try during("seccomp listener \(path)") { () throws(SystemError) in
+        try during("failed to connect with seccomp agent specified in the seccomp profile") { () throws(SystemError) in
             let socket = try DescriptorPassing.connect(path)
             try DescriptorPassing.send(bytes, descriptors: [fd], over: socket, name: path)
         }

@@ -60,12 +60,12 @@ import Testing
         let text = HelpText.usage(of: "run", specs)
         #expect(text.contains("--bundle value, -b value") && text.contains("--detach, -d") && text.contains("--help, -h"))
         #expect(!text.contains("--old"))
-        #expect(text.hasPrefix("NAME:\n   berth-runtime run - "))
+        #expect(text.hasPrefix("NAME:\n   \(ProgramName.own) run - "))
     }
 
     @Test(arguments: ["checkpoint", "create", "delete", "events", "exec", "features", "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "update"])
     func `every command of runc is in the list of commands`(name: String) {
         #expect(HelpText.usage.contains("\n   \(name) "))
-        #expect(HelpText.usage(of: name, []).contains("berth-runtime \(name)"))
+        #expect(HelpText.usage(of: name, []).contains("\(ProgramName.own) \(name)"))
     }
 }
