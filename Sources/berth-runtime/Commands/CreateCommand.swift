@@ -75,7 +75,7 @@ struct ContainerRequest {
     }
 
     /// Builds the container. After a failure nothing of it is left.
-    func build(waitsForStart: Bool, console: CInt?) throws(RuntimeError) -> BuiltContainer {
+    func build(waitsForStart: Bool, console: CInt?, isForeground: Bool = false) throws(RuntimeError) -> BuiltContainer {
         try ExecutableSeal.hide()
         let seccomp: SeccompFilter?
         if let filter = plan.linux.seccomp { try SeccompListener.check(filter); seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
@@ -91,7 +91,7 @@ struct ContainerRequest {
             record.systemd = scope?.unit
             let launcher = ContainerLauncher(
                 plan: plan, cgroup: cgroup, scope: scope, limits: try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isRoot()), seccomp: seccomp, preservedDescriptors: preservedDescriptors,
-                waitsForStart: waitsForStart, diagnostics: global.diagnostics)
+                waitsForStart: waitsForStart, isForeground: isForeground, diagnostics: global.diagnostics)
             // Before the program can speak; with `create` it is `start` that listens.
             let notify = waitsForStart ? nil : try NotifySocket.open(in: directory.path)
             let child = try launcher.launch(in: directory, record: &record, console: console)

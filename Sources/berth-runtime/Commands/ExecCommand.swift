@@ -65,13 +65,13 @@ enum ExecCommand {
         if detached {
             var console: CInt?
             if let socketPath { console = try during("console socket") { () throws(SystemError) in try DescriptorPassing.connect(socketPath).release() } }
-            let child = try launcher.launch(console: console)
+            let child = try launcher.launch(console: console, isForeground: false)
             try announce(child, options)
             return 0
         }
         let foreground = try Foreground()
         let pair: SocketPair? = terminal ? try attempt { () throws(SystemError) in try DescriptorPassing.pair() } : nil
-        let child = try launcher.launch(console: pair?.childDescriptor)
+        let child = try launcher.launch(console: pair?.childDescriptor, isForeground: true)
         try announce(child, options)
         let relay: TerminalRelay? = if let pair { try TerminalRelay(from: pair.takeParent()) } else { nil }
         return try foreground.wait(for: child, terminal: relay)

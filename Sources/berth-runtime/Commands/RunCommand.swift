@@ -21,7 +21,7 @@ enum RunCommand {
         if !options.has("no-subreaper") { try attempt { () throws(SystemError) in try ProcessAttributes.becomeSubreaper() } }
         let foreground = try Foreground()
         let pair: SocketPair? = request.plan.process.terminal ? try attempt { () throws(SystemError) in try DescriptorPassing.pair() } : nil
-        var built = try request.build(waitsForStart: false, console: pair?.childDescriptor)
+        var built = try request.build(waitsForStart: false, console: pair?.childDescriptor, isForeground: true)
         try request.announce(&built)
         let code: CInt
         do throws(RuntimeError) {

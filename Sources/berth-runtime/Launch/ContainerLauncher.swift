@@ -17,6 +17,8 @@ struct ContainerLauncher {
     let preservedDescriptors: Int
     /// Wait for `start` at exec.fifo, or run at once.
     let waitsForStart: Bool
+    /// The runtime stays, and relays the terminal.
+    let isForeground: Bool
     let diagnostics: Diagnostics
 
     /// Builds the container up to `created` or `running`. After a failure nothing is left of it but its directory.
@@ -66,7 +68,7 @@ struct ContainerLauncher {
         var ready: [Int: CInt] = [:]
         for (index, mount) in plan.mounts.enumerated() {
             guard case .bind(let path, let recursive) = mount.source, plan.namespaces.hasUserNamespace || mount.options.idmap, !mount.isInside(plan.rootfs) else { continue }
-            let tree = try during("mount \(mount.label)") { () throws(SystemError) in try Mounts.cloneTree(path, recursive: recursive, followsLink: !mount.options.sourceNoFollow) }
+            let tree = try during("error mounting \(mount.label)") { () throws(SystemError) in try Mounts.cloneTree(path, recursive: recursive, followsLink: !mount.options.sourceNoFollow) }
             if mount.options.idmap { try IDMappedMounts.apply(mount, to: tree, plan) }
             ready[index] = (consume tree).release()
         }
@@ -79,7 +81,7 @@ struct ContainerLauncher {
     ) throws(RuntimeError) -> ChildProcess {
         let intermediate = plan.namespaces.needsIntermediate
         let stage = InitStage(
-            plan: plan, channel: childEnd, runtimesEnd: intermediate ? -1 : parent.rawValue, state: record.state(.creating), cgroup: CgroupMounter(cgroup), fifo: fifo, console: console, seccomp: seccomp,
+            plan: plan, channel: childEnd, runtimesEnd: intermediate ? -1 : parent.rawValue, state: record.state(.creating), cgroup: CgroupMounter(cgroup), fifo: fifo, console: console, isForeground: isForeground, seccomp: seccomp,
             preservedDescriptors: preservedDescriptors, namespacesAreJoined: intermediate, preparedMounts: mounts, preparedDevices: devices, diagnostics: diagnostics)
         try TimeNamespace.enterForChildren(plan)
         defer { TimeNamespace.leave(plan) }

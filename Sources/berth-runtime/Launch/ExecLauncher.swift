@@ -19,7 +19,8 @@ struct ExecLauncher {
     let namesCgroup: Bool
     let diagnostics: Diagnostics
 
-    func launch(console: CInt?) throws(RuntimeError) -> ChildProcess {
+    /// - Parameter isForeground: the terminal is the runtime's to relay.
+    func launch(console: CInt?, isForeground: Bool) throws(RuntimeError) -> ChildProcess {
         guard let initProcess = record.initProcess else { throw .notRunning }
         let target = try openInit(initProcess)
         let kinds = try namespacesToEnter(initProcess.pid)
@@ -28,22 +29,21 @@ struct ExecLauncher {
         let channel = SyncChannel(pair.takeParent())
         let childEnd = SyncChannel(pair.takeChild())
         let cgroup = cgroupThatExists(initProcess.pid)
-        let bornIn = throughStage ? nil : try during("\(adding) \(cgroup.v2?.path ?? "")/cgroup.procs") { () throws(RuntimeError) in try ContainerCgroup.openForClone(cgroup) }
+        try checkExistence(of: cgroup)
+        let bornIn = throughStage ? nil : try ContainerCgroup.openForClone(cgroup)
         defer { if let bornIn { close(bornIn) } }
-        let tasks = try during("\(adding) \(cgroup.directories.first?.path ?? "")/cgroup.procs") { () throws(RuntimeError) in
-            try withCgroup { () throws(CgroupError) in try cgroup.openForEntering(isInV2: bornIn != nil) }
-        }
+        let tasks = try withCgroup { () throws(CgroupError) in try cgroup.openForEntering(isInV2: bornIn != nil) }
         defer { for fd in tasks { close(fd) } }
         let outer = throughStage ? [] : kinds.filter { $0 == .pid }
         try attempt { () throws(SystemError) in try Namespaces.enter(outer, of: target, name: record.id) }
         let child: ChildProcess
         if throughStage {
-            child = try cloneThroughStage(target, kinds, childEnd, channel, tasks, console)
+            child = try cloneThroughStage(target, kinds, childEnd, channel, tasks, console.map { ($0, isForeground) })
         } else {
             child = try clone(bornIn, initProcess.pid) {
                 // With a copy of the runtime's end it would never see that the runtime has died.
                 close(channel.rawValue)
-                run(target, kinds.filter { $0 != .pid }, childEnd, tasks, console, entered: false)
+                run(target, kinds.filter { $0 != .pid }, childEnd, tasks, console.map { ($0, isForeground) }, entered: false)
             }
         }
         _ = consume childEnd
@@ -92,11 +92,10 @@ struct ExecLauncher {
         }
     }
 
-    private func during<Result: ~Copyable>(_ doing: @autoclosure () -> String, _ body: () throws(RuntimeError) -> Result) throws(RuntimeError) -> Result {
-        do throws(RuntimeError) { return try body() } catch {
-            if error.code == .notFound { throw RuntimeError(.notFound, "\(doing()): no such file or directory") }
-            throw error
-        }
+    /// A cgroup that the caller names is the container's to make.
+    private func checkExistence(of cgroup: Cgroup) throws(RuntimeError) {
+        guard namesCgroup, let missing = cgroup.directories.first(where: { !Files.exists($0.path) }) else { return }
+        throw RuntimeError(.notFound, "\(adding) \(missing.path)/cgroup.procs: no such file or directory")
     }
 
     /// The pidfd is the init's only if its start time still is the recorded one after it is open.
@@ -123,7 +122,7 @@ struct ExecLauncher {
 
     /// With a user namespace: a pid namespace below it can be entered by root of the host beforehand, but an unprivileged runtime must be inside first.
     private func cloneThroughStage(
-        _ target: borrowing OwnedFD, _ kinds: [NamespaceKind], _ childEnd: borrowing SyncChannel, _ channel: borrowing SyncChannel, _ tasks: [CInt], _ console: CInt?
+        _ target: borrowing OwnedFD, _ kinds: [NamespaceKind], _ childEnd: borrowing SyncChannel, _ channel: borrowing SyncChannel, _ tasks: [CInt], _ console: (CInt, Bool)?
     ) throws(RuntimeError) -> ChildProcess {
         let between = try attempt { () throws(SystemError) in
             try Processes.clone(subject: "exec stage") {
@@ -146,7 +145,7 @@ struct ExecLauncher {
 
     /// The new process. Everything of the host's that it needs is open before the namespaces are entered.
     private func run(
-        _ target: borrowing OwnedFD, _ kinds: [NamespaceKind], _ channel: borrowing SyncChannel, _ tasks: [CInt], _ console: CInt?, entered: Bool
+        _ target: borrowing OwnedFD, _ kinds: [NamespaceKind], _ channel: borrowing SyncChannel, _ tasks: [CInt], _ console: (CInt, Bool)?, entered: Bool
     ) -> Never {
         ProcessAttributes.setName("berth[1:EXEC]")
         diagnostics.note("nsexec container setup")
@@ -173,7 +172,7 @@ struct ExecLauncher {
                 try? ProcessAttributes.joinSessionKeyring("_ses.\(record.id)")
                 if process.terminal, let console {
                     let root = RootedPath(try Files.open("/", O_PATH | O_DIRECTORY))
-                    try Console.open(in: root, sendTo: console, size: process.consoleSize, bindConsole: false)
+                    try Console.open(in: root, sendTo: console.0, size: process.consoleSize, bindConsole: false, passesLineFeeds: console.1)
                 }
             }
             try becomeProgram(proc, channel, inUserNamespace: kinds.contains(.user))

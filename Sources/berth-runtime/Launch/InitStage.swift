@@ -17,6 +17,8 @@ struct InitStage: ~Copyable {
     /// With `create`: exec.fifo (O_PATH), on whose opening the init waits for `start`.
     let fifo: CInt?
     let console: CInt?
+    /// The terminal is the runtime's to relay.
+    let isForeground: Bool
     let seccomp: SeccompFilter?
     let preservedDescriptors: Int
     /// The intermediate stage has joined and created namespaces already.
@@ -134,7 +136,7 @@ struct InitStage: ~Copyable {
         if plan.fillsDev { try attempt { () throws(SystemError) in try StandardStreams.reopenNull() } }
         guard plan.process.terminal, let console else { return }
         try during("open the terminal") { () throws(SystemError) in
-            try Console.open(in: builder.root, sendTo: console, size: plan.process.consoleSize, bindConsole: true)
+            try Console.open(in: builder.root, sendTo: console, size: plan.process.consoleSize, bindConsole: true, passesLineFeeds: isForeground)
         }
     }
 

@@ -30,7 +30,7 @@ struct LaunchPlan {
         linux = try Self.withMappings(spec.linux ?? RuntimeSpec.Linux())
         if let process = spec.process { self.process = try ProcessPlan(process) } else { process = try .withoutProgram() }
         namespaces = try NamespacePlan(linux.namespaces)
-        mounts = try MountPlan.make(spec.mounts, bundle: bundle)
+        mounts = try MountPlan.make(spec.mounts, bundle: bundle, rootfs: rootfs)
         devices = try Devices.plan(linux.devices)
         readonlyRoot = root.readonly
         self.noPivot = noPivot

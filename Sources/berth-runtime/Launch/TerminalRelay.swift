@@ -16,8 +16,6 @@ final class TerminalRelay {
         guard let first = descriptors.first else { throw RuntimeError(.internalError, "no terminal arrived") }
         master = OwnedFD(adopting: first)
         savedMode = RawTerminalMode(descriptor: 0)
-        // Line feeds reach the caller as the program wrote them; the caller's own terminal adds what it needs.
-        Terminal.passLineFeeds(master.rawValue)
         copySize()
     }
 

@@ -35,27 +35,30 @@ struct PlannedMount {
         return RootedPath.cleaned(path).hasPrefix("\(rootfs)/")
     }
 
-    /// For messages: "proc on /proc".
+    /// For messages, in runc's form: `"proc" to rootfs at "/proc"`.
     var label: String {
-        switch source {
-        case .bind(let path, _): "\(path) on \(destination)"
-        case .filesystem(let type, _): "\(type) on \(destination)"
-        case .cgroup: "cgroup on \(destination)"
-        case .remount: "remount of \(destination)"
-        }
+        let what =
+            switch source {
+            case .bind(let path, _): path
+            case .filesystem(_, let source): source
+            case .cgroup: "cgroup"
+            case .remount: "remount"
+            }
+        return "\"\(what)\" to rootfs at \"\(destination)\""
     }
 }
 
 /// The spec's mounts as a list of `PlannedMount`, in its order. Pure.
 enum MountPlan {
-    static func make(_ mounts: [RuntimeSpec.Mount], bundle: String) throws(RuntimeError) -> [PlannedMount] {
+    /// - Parameter rootfs: destinations may be written as paths of the host, below it.
+    static func make(_ mounts: [RuntimeSpec.Mount], bundle: String, rootfs: String) throws(RuntimeError) -> [PlannedMount] {
         var planned: [PlannedMount] = []
         planned.reserveCapacity(mounts.count)
-        for (index, mount) in mounts.enumerated() { planned.append(try plan(mount, index: index, bundle: bundle)) }
+        for (index, mount) in mounts.enumerated() { planned.append(try plan(mount, index: index, bundle: bundle, rootfs: rootfs)) }
         return planned
     }
 
-    private static func plan(_ mount: RuntimeSpec.Mount, index: Int, bundle: String) throws(RuntimeError) -> PlannedMount {
+    private static func plan(_ mount: RuntimeSpec.Mount, index: Int, bundle: String, rootfs: String) throws(RuntimeError) -> PlannedMount {
         func refused(_ problem: String) -> RuntimeError { RuntimeError(.invalidArgument, "mounts[\(index)] \(mount.destination): \(problem)") }
         guard !mount.destination.isEmpty else { throw refused("the destination is empty") }
         for text in [mount.destination, mount.source ?? "", mount.type ?? ""] + mount.options where text.utf8.contains(0) { throw refused("a NUL character") }
@@ -84,7 +87,8 @@ enum MountPlan {
             guard !type.isEmpty else { throw refused("neither a type nor a bind option") }
             source = .filesystem(type: type, source: mount.source.flatMap { $0.isEmpty ? nil : $0 } ?? type)
         }
-        let destination = RootedPath.cleaned(mount.destination)
+        var destination = RootedPath.cleaned(mount.destination)
+        if rootfs != "/", destination.hasPrefix("\(rootfs)/") { destination = String(destination.dropFirst(rootfs.count)) }
         guard destination != "/" else { throw refused("the root itself cannot be mounted over") }
         return PlannedMount(destination: destination, source: source, options: options, uidMappings: mount.uidMappings, gidMappings: mount.gidMappings)
     }

@@ -59,7 +59,9 @@ struct RootfsBuilder: ~Copyable {
             case .filesystem(let type, let source): try filesystem(planned, type: type, source: source)
             case .cgroup: try cgroup.mount(planned, in: self)
             }
-        } catch { throw RuntimeError(error, while: "mount \(planned.label)") }
+        } catch {
+            throw RuntimeError(RuntimeError(error).code, "error mounting \(planned.label): \(error.call) \(error.subject): \(error.errno.description.lowercased())")
+        }
         if planned.readonlyAtTheEnd { lateReadonly.append(planned.destination) }
     }
 
