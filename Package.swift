@@ -148,7 +148,7 @@ let package = Package(
             ["berthd", "DockerAPI", "OCISpec", "BerthDefaults", .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOCore", package: "swift-nio")]),
         tests("SystemdBusTests", "Unit", ["SystemdBus", "LinuxSystem"]),
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
-        tests("BerthRuntimeTests", "Unit", ["berth-runtime", "OCISpec", "BerthDefaults", "LinuxSystem"]),
+        tests("BerthRuntimeTests", "Unit", ["berth-runtime", "Cgroups", "SystemdBus", "OCISpec", "BerthDefaults", "LinuxSystem"]),
         tests("BerthRuntimeRootTests", "Root", ["LinuxSystem", "OCISpec", "berth-runtime"]),
         tests("TaskAPITests", "Unit", ["TaskAPI"]),
         tests("BerthShimRootTests", "Root", ["TaskAPI", "LinuxSystem"]),
