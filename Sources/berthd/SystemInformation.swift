@@ -84,14 +84,14 @@ struct SystemInformation: Sendable {
         info.LiveRestoreEnabled = true
         info.Isolation = ""
         info.InitBinary = (try? InitProgram.find(configured: config.initPath)).map { $0.split(separator: "/").last.map(String.init) ?? "" } ?? ""
-        info.ContainerdCommit = .init(ID: (try? await environment.supervisor.version())?.revision ?? "")
-        info.RuncCommit = .init(ID: Defaults.version)
-        info.InitCommit = .init(ID: "")
-        if version < .v(49) {
-            info.ContainerdCommit?.Expected = info.ContainerdCommit?.ID
-            info.RuncCommit?.Expected = info.RuncCommit?.ID
-            info.InitCommit?.Expected = info.InitCommit?.ID
+        func commit(_ id: String) -> SystemInfo.Commit {
+            var commit = SystemInfo.Commit(ID: id)
+            if version < .v(49) { commit.Expected = id }
+            return commit
         }
+        info.ContainerdCommit = commit((try? await environment.supervisor.version())?.revision ?? "")
+        info.RuncCommit = commit(Defaults.version)
+        info.InitCommit = commit("")
         info.Warnings = warnings
         info.SecurityOptions = ["name=seccomp,profile=\(config.seccompProfile.isEmpty ? "builtin" : config.seccompProfile)", "name=cgroupns"]
         if config.noNewPrivileges { info.SecurityOptions?.append("name=no-new-privileges") }

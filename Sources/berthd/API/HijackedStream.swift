@@ -36,8 +36,12 @@ final class HijackedConnection: ChannelInboundHandler, @unchecked Sendable {
     /// Sends bytes of the engine itself: replayed logs, an error text.
     func write(_ buffer: ByteBuffer) async throws { try await channel.writeAndFlush(buffer).get() }
 
-    /// Closes in an orderly way: what was written is still sent.
-    func close() async { try? await channel.close().get() }
+    /// Closes in an orderly way: what was written is still sent. The end of the shim's output comes together with all that was left of it, and a slow client
+    /// takes its time to read that: a close would drop what the kernel has not taken yet.
+    func close() async {
+        try? await channel.writeAndFlush(ByteBuffer()).get()
+        try? await channel.close().get()
+    }
 
     /// Connects to a shim's attach socket and passes bytes until one side ends.
     ///

@@ -28,9 +28,9 @@ struct HostMounts: Sendable {
     /// - Throws: `.invalidArgument` in dockerd's words when it is not there or a link leads out.
     func attachPart(_ subpath: String, of directory: String, _ id: String, _ name: String) throws {
         let found: OwnedFD
-        do {
+        do throws(SystemError) {
             found = try RootedPath(Files.open(directory, O_PATH | O_DIRECTORY)).openBeneath(subpath, O_PATH)
-        } catch let error as SystemError {
+        } catch {
             if error.errno == .crossDevice {
                 throw DaemonError.invalid("path concatenation escapes the base directory: base: \"\(directory)\", subpath: \"\(subpath)\"")
             }
