@@ -29,13 +29,13 @@ struct Bootstrap {
             isStructured = true
             ttrpcAddress = parameters.ttrpcAddress.isEmpty ? environment("TTRPC_ADDRESS") ?? "" : parameters.ttrpcAddress
             socketDirectory = parameters.socketDirectory
-            options = try parameters.extensions.first { $0.typeName == RuntimeOptions.typeName }.map { try RuntimeOptions(decoding: $0.value) } ?? RuntimeOptions()
+            options = try parameters.extensions.first(where: RuntimeOptions.accepts).map { try RuntimeOptions($0) } ?? RuntimeOptions()
         } else {
             isStructured = false
             ttrpcAddress = environment("TTRPC_ADDRESS") ?? ""
             socketDirectory = ""
             let message = input.isEmpty ? nil : try AnyMessage(decoding: input)
-            options = message?.typeName == RuntimeOptions.typeName ? try RuntimeOptions(decoding: message?.value ?? []) : RuntimeOptions()
+            options = if let message, RuntimeOptions.accepts(message) { try RuntimeOptions(message) } else { RuntimeOptions() }
         }
     }
 

@@ -57,7 +57,7 @@ extension ContainerTask {
         }
     }
 
-    private var stateName: String {
+    var stateName: String {
         switch process.state.phase {
         case .creating, .created, .starting: "created"
         case .running: isPausing ? "pausing" : isPaused ? "paused" : "running"

@@ -23,7 +23,7 @@ extension ContainerTask {
         process.stdio.prepare { [self] result in
             switch result {
             case .failure(let status): undoCreate(status, completion)
-            case .success: runCreate(completion)
+            case .success: if checkpoint.isEmpty { runCreate(completion) } else { awaitRestore(completion) }
             }
         }
     }
@@ -64,7 +64,7 @@ extension ContainerTask {
         completion(.failure(status))
     }
 
-    private func learnAboutInit() {
+    func learnAboutInit() {
         cgroup = ContainerCgroup.find(of: process.pid)
         if let cgroup { oom = OOMWatcher(loop: environment.loop, cgroup: cgroup) { [unowned self] in publish(.outOfMemory(container: id)) } }
         // The last number of NSpid is the one in the innermost pid namespace.
@@ -73,7 +73,7 @@ extension ContainerTask {
         ownsPIDNamespace = numbers.count > 2 && numbers.last == "1"
     }
 
-    private static func readPID(_ path: String) throws(TTRPCStatus) -> pid_t {
+    static func readPID(_ path: String) throws(TTRPCStatus) -> pid_t {
         do throws(SystemError) {
             if let pid = pid_t(try Files.readText(path).split(separator: "\n").first ?? ""), pid > 0 { return pid }
         } catch { throw .unknown("failed to retrieve OCI runtime container pid: \(error)") }
@@ -93,6 +93,7 @@ extension ContainerTask {
     }
 
     private func startInit(_ reply: TTRPCConnection.Reply) {
+        if process.pid == 0 { return restoreInit(reply) }
         do throws(SystemError) { try process.stdio.openStdin() } catch {
             apply(process.state.startFailed(processExists: true, at: ContainerTask.timestamp()), to: process)
             return reply(failure: .unknown("failed to open stdin fifo: \(error)"))

@@ -37,6 +37,8 @@ final class ContainerTask {
 
     var id: String { request.id }
     var bundle: String { request.bundle }
+    /// CRIU's images of which the init process is made at Start; empty for a new container.
+    var checkpoint: String { request.checkpoint.isEmpty ? options.criuImagePath : request.checkpoint }
 
     init(environment: Environment, request: CreateTaskRequest, options: RuntimeOptions, onDeleted: @escaping (ContainerTask) -> Void) {
         self.environment = environment

@@ -8,7 +8,7 @@ enum ShimInfo {
     static func run() throws {
         let input = try Bootstrap.readInput()
         let message = input.isEmpty ? nil : try AnyMessage(decoding: input)
-        let options = message?.typeName == RuntimeOptions.typeName ? try RuntimeOptions(decoding: message?.value ?? []) : RuntimeOptions()
+        let options = if let message, RuntimeOptions.accepts(message) { try RuntimeOptions(message) } else { RuntimeOptions() }
         let settings = RuntimeSettings(options: options, namespace: "default")
         let info = RuntimeInfo(
             name: Defaults.shimRuntime, version: Defaults.version, options: message,

@@ -70,8 +70,8 @@ final class TaskService {
             try find(request.id).closeIO(request)
             reply()
         case "Checkpoint":
-            _ = try find(ProcessRequest(decoding: payload).id)
-            throw TTRPCStatus.unimplemented("checkpoint: berth-shim cannot write checkpoints")
+            let request = try CheckpointTaskRequest(decoding: payload)
+            try find(request.id).checkpoint(request, reply)
         case "Connect":
             let pid = (try? find(ProcessRequest(decoding: payload).id))?.process.pid ?? 0
             reply(ConnectResponse(shimPid: UInt32(getpid()), taskPid: UInt32(pid), version: Defaults.version).encoded())
@@ -93,7 +93,7 @@ final class TaskService {
         guard container == nil else { throw .alreadyExists("container \(container?.id ?? "") of this shim") }
         guard ContainerTask.isValidID(request.id) else { throw .invalidArgument("container id \(request.id)") }
         guard request.bundle.hasPrefix("/") else { throw .invalidArgument("bundle \(request.bundle): not an absolute path") }
-        guard request.checkpoint.isEmpty else { throw .unimplemented("restore from \(request.checkpoint): berth-shim cannot read checkpoints") }
+        guard request.checkpoint.isEmpty || request.checkpoint.hasPrefix("/") else { throw .invalidArgument("checkpoint \(request.checkpoint): not an absolute path") }
         let task = ContainerTask(environment: environment, request: request, options: try Self.options(request.options)) { [weak self] deleted in
             if self?.container === deleted { self?.container = nil }
         }
@@ -110,8 +110,8 @@ final class TaskService {
 
     private static func options(_ message: AnyMessage?) throws(TTRPCStatus) -> RuntimeOptions {
         guard let message, !message.value.isEmpty else { return RuntimeOptions() }
-        guard message.typeName == RuntimeOptions.typeName else { throw .invalidArgument("runtime options of type \(message.typeURL)") }
-        do throws(ProtobufError) { return try RuntimeOptions(decoding: message.value) } catch { throw .invalidArgument(error.description) }
+        guard RuntimeOptions.accepts(message) else { throw .invalidArgument("runtime options of type \(message.typeURL)") }
+        do throws(ProtobufError) { return try RuntimeOptions(message) } catch { throw .invalidArgument(error.description) }
     }
 
     func shutDown() { container?.shutDown() }

@@ -1,47 +1,5 @@
 import CProtobufC
 
-/// The client's wishes for a runtime with runc's command line: `containerd.runc.v1.Options`.
-package struct RuntimeOptions: Sendable, Equatable {
-    package static let typeName = "containerd.runc.v1.Options"
-
-    package var noPivotRoot = false
-    package var noNewKeyring = false
-    package var shimCgroup = ""
-    package var ioUID: UInt32 = 0
-    package var ioGID: UInt32 = 0
-    package var binaryName = ""
-    package var root = ""
-    package var systemdCgroup = false
-
-    package init() {}
-
-    package init(decoding bytes: [UInt8]) throws(ProtobufError) {
-        let unpacked = try Unpacked(RuntimeOptions.typeName, bytes, containerd__runc__v1__options__unpack)
-        let message = unpacked.pointer.pointee
-        noPivotRoot = message.no_pivot_root != 0
-        noNewKeyring = message.no_new_keyring != 0
-        shimCgroup = String(cString: message.shim_cgroup)
-        (ioUID, ioGID) = (message.io_uid, message.io_gid)
-        binaryName = String(cString: message.binary_name)
-        root = String(cString: message.root)
-        systemdCgroup = message.systemd_cgroup != 0
-    }
-
-    package func encoded() -> [UInt8] {
-        let arena = MessageArena()
-        let message = arena.make(containerd__runc__v1__options__init)
-        message.pointee.no_pivot_root = noPivotRoot ? 1 : 0
-        message.pointee.no_new_keyring = noNewKeyring ? 1 : 0
-        message.pointee.shim_cgroup = arena.string(shimCgroup)
-        message.pointee.io_uid = ioUID
-        message.pointee.io_gid = ioGID
-        message.pointee.binary_name = arena.string(binaryName)
-        message.pointee.root = arena.string(root)
-        message.pointee.systemd_cgroup = systemdCgroup ? 1 : 0
-        return arena.pack(message)
-    }
-}
-
 /// What containerd 2.3 writes to the standard input of `shim start`.
 package struct BootstrapParameters: Sendable {
     package var instanceID: String

@@ -17,6 +17,22 @@ import Testing
         #expect(try RuntimeOptions(decoding: copy.options?.value ?? []) == options)
     }
 
+    /// containerd's Go client sends the second to every runtime whose name it does not know.
+    @Test func `options are read from both messages that clients send`() throws {
+        let create: [UInt8] = [8, 1, 64, 1, 74, 2, 47, 97, 80, 5, 88, 6, 98, 2, 47, 119, 106, 2, 47, 105]
+        let options = try RuntimeOptions(AnyMessage(typeURL: "containerd.linux.runc.CreateOptions", value: create))
+        #expect(options.noPivotRoot && options.noNewKeyring && options.shimCgroup == "/a" && options.ioUID == 5 && options.ioGID == 6)
+        #expect(options.criuWorkPath == "/w" && options.criuImagePath == "/i")
+        #expect(!RuntimeOptions.accepts(AnyMessage(typeURL: "containerd.linux.runc.RuncOptions", value: [])))
+
+        let checkpoint = try CheckpointTaskOptions(AnyMessage(typeURL: "containerd.runc.v1.CheckpointOptions", value: [8, 1, 40, 1, 74, 2, 47, 119]))
+        #expect(checkpoint.exits && checkpoint.fileLocks && !checkpoint.openTCP && checkpoint.workPath == "/w")
+        let older = try CheckpointTaskOptions(AnyMessage(typeURL: "containerd.linux.runc.CheckpointOptions", value: [16, 1, 50, 1, 97, 66, 2, 47, 119]))
+        #expect(!older.exits && older.openTCP && older.emptyNamespaces == ["a"] && older.workPath == "/w")
+        #expect(throws: ProtobufError.self) { try CheckpointTaskOptions(AnyMessage(typeURL: "some.Other", value: [])) }
+        #expect(try CheckpointTaskOptions(nil) == CheckpointTaskOptions())
+    }
+
     /// Bytes as protoc writes them: the numbers are containerd's, not ours to choose.
     @Test func `field numbers are containerd's`() throws {
         #expect(DeleteResponse(pid: 7, exitStatus: 137, exitedAt: Timestamp(seconds: 1, nanoseconds: 2)).encoded() == [8, 7, 16, 137, 1, 26, 4, 8, 1, 16, 2])

@@ -52,6 +52,51 @@ void   containerd__runc__v1__options__free_unpacked
   assert(message->base.descriptor == &containerd__runc__v1__options__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   containerd__runc__v1__checkpoint_options__init
+                     (Containerd__Runc__V1__CheckpointOptions         *message)
+{
+  static const Containerd__Runc__V1__CheckpointOptions init_value = CONTAINERD__RUNC__V1__CHECKPOINT_OPTIONS__INIT;
+  *message = init_value;
+}
+size_t containerd__runc__v1__checkpoint_options__get_packed_size
+                     (const Containerd__Runc__V1__CheckpointOptions *message)
+{
+  assert(message->base.descriptor == &containerd__runc__v1__checkpoint_options__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t containerd__runc__v1__checkpoint_options__pack
+                     (const Containerd__Runc__V1__CheckpointOptions *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &containerd__runc__v1__checkpoint_options__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t containerd__runc__v1__checkpoint_options__pack_to_buffer
+                     (const Containerd__Runc__V1__CheckpointOptions *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &containerd__runc__v1__checkpoint_options__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Containerd__Runc__V1__CheckpointOptions *
+       containerd__runc__v1__checkpoint_options__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Containerd__Runc__V1__CheckpointOptions *)
+     protobuf_c_message_unpack (&containerd__runc__v1__checkpoint_options__descriptor,
+                                allocator, len, data);
+}
+void   containerd__runc__v1__checkpoint_options__free_unpacked
+                     (Containerd__Runc__V1__CheckpointOptions *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &containerd__runc__v1__checkpoint_options__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   containerd__runc__v1__process_details__init
                      (Containerd__Runc__V1__ProcessDetails         *message)
 {
@@ -251,6 +296,148 @@ const ProtobufCMessageDescriptor containerd__runc__v1__options__descriptor =
   containerd__runc__v1__options__field_indices_by_name,
   2,  containerd__runc__v1__options__number_ranges,
   (ProtobufCMessageInit) containerd__runc__v1__options__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor containerd__runc__v1__checkpoint_options__field_descriptors[9] =
+{
+  {
+    "exit",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Containerd__Runc__V1__CheckpointOptions, exit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "open_tcp",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Containerd__Runc__V1__CheckpointOptions, open_tcp),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "external_unix_sockets",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Containerd__Runc__V1__CheckpointOptions, external_unix_sockets),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "terminal",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Containerd__Runc__V1__CheckpointOptions, terminal),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "file_locks",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Containerd__Runc__V1__CheckpointOptions, file_locks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "empty_namespaces",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Containerd__Runc__V1__CheckpointOptions, n_empty_namespaces),
+    offsetof(Containerd__Runc__V1__CheckpointOptions, empty_namespaces),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cgroups_mode",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Containerd__Runc__V1__CheckpointOptions, cgroups_mode),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "image_path",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Containerd__Runc__V1__CheckpointOptions, image_path),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "work_path",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Containerd__Runc__V1__CheckpointOptions, work_path),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned containerd__runc__v1__checkpoint_options__field_indices_by_name[] = {
+  6,   /* field[6] = cgroups_mode */
+  5,   /* field[5] = empty_namespaces */
+  0,   /* field[0] = exit */
+  2,   /* field[2] = external_unix_sockets */
+  4,   /* field[4] = file_locks */
+  7,   /* field[7] = image_path */
+  1,   /* field[1] = open_tcp */
+  3,   /* field[3] = terminal */
+  8,   /* field[8] = work_path */
+};
+static const ProtobufCIntRange containerd__runc__v1__checkpoint_options__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor containerd__runc__v1__checkpoint_options__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "containerd.runc.v1.CheckpointOptions",
+  "CheckpointOptions",
+  "Containerd__Runc__V1__CheckpointOptions",
+  "containerd.runc.v1",
+  sizeof(Containerd__Runc__V1__CheckpointOptions),
+  9,
+  containerd__runc__v1__checkpoint_options__field_descriptors,
+  containerd__runc__v1__checkpoint_options__field_indices_by_name,
+  1,  containerd__runc__v1__checkpoint_options__number_ranges,
+  (ProtobufCMessageInit) containerd__runc__v1__checkpoint_options__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor containerd__runc__v1__process_details__field_descriptors[1] =

@@ -11,6 +11,7 @@
 #include "events_service.pb-c.h"
 #include "any.pb-c.h"
 #include "timestamp.pb-c.h"
+#include "linux_runc_options.pb-c.h"
 #include "runc_options.pb-c.h"
 #include "task.pb-c.h"
 #include "task_types.pb-c.h"

@@ -16,6 +16,7 @@ PROTOBUF_C__BEGIN_DECLS
 
 
 typedef struct Containerd__Runc__V1__Options Containerd__Runc__V1__Options;
+typedef struct Containerd__Runc__V1__CheckpointOptions Containerd__Runc__V1__CheckpointOptions;
 typedef struct Containerd__Runc__V1__ProcessDetails Containerd__Runc__V1__ProcessDetails;
 
 
@@ -55,6 +56,31 @@ struct  Containerd__Runc__V1__Options
     , 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
+struct  Containerd__Runc__V1__CheckpointOptions
+{
+  ProtobufCMessage base;
+  /*
+   * End the container instead of letting it run on.
+   */
+  protobuf_c_boolean exit;
+  protobuf_c_boolean open_tcp;
+  protobuf_c_boolean external_unix_sockets;
+  protobuf_c_boolean terminal;
+  protobuf_c_boolean file_locks;
+  size_t n_empty_namespaces;
+  char **empty_namespaces;
+  char *cgroups_mode;
+  /*
+   * Where the images go; in the request itself for a shim.
+   */
+  char *image_path;
+  char *work_path;
+};
+#define CONTAINERD__RUNC__V1__CHECKPOINT_OPTIONS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&containerd__runc__v1__checkpoint_options__descriptor) \
+    , 0, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
 struct  Containerd__Runc__V1__ProcessDetails
 {
   ProtobufCMessage base;
@@ -84,6 +110,25 @@ Containerd__Runc__V1__Options *
 void   containerd__runc__v1__options__free_unpacked
                      (Containerd__Runc__V1__Options *message,
                       ProtobufCAllocator *allocator);
+/* Containerd__Runc__V1__CheckpointOptions methods */
+void   containerd__runc__v1__checkpoint_options__init
+                     (Containerd__Runc__V1__CheckpointOptions         *message);
+size_t containerd__runc__v1__checkpoint_options__get_packed_size
+                     (const Containerd__Runc__V1__CheckpointOptions   *message);
+size_t containerd__runc__v1__checkpoint_options__pack
+                     (const Containerd__Runc__V1__CheckpointOptions   *message,
+                      uint8_t             *out);
+size_t containerd__runc__v1__checkpoint_options__pack_to_buffer
+                     (const Containerd__Runc__V1__CheckpointOptions   *message,
+                      ProtobufCBuffer     *buffer);
+Containerd__Runc__V1__CheckpointOptions *
+       containerd__runc__v1__checkpoint_options__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   containerd__runc__v1__checkpoint_options__free_unpacked
+                     (Containerd__Runc__V1__CheckpointOptions *message,
+                      ProtobufCAllocator *allocator);
 /* Containerd__Runc__V1__ProcessDetails methods */
 void   containerd__runc__v1__process_details__init
                      (Containerd__Runc__V1__ProcessDetails         *message);
@@ -108,6 +153,9 @@ void   containerd__runc__v1__process_details__free_unpacked
 typedef void (*Containerd__Runc__V1__Options_Closure)
                  (const Containerd__Runc__V1__Options *message,
                   void *closure_data);
+typedef void (*Containerd__Runc__V1__CheckpointOptions_Closure)
+                 (const Containerd__Runc__V1__CheckpointOptions *message,
+                  void *closure_data);
 typedef void (*Containerd__Runc__V1__ProcessDetails_Closure)
                  (const Containerd__Runc__V1__ProcessDetails *message,
                   void *closure_data);
@@ -118,6 +166,7 @@ typedef void (*Containerd__Runc__V1__ProcessDetails_Closure)
 /* --- descriptors --- */
 
 extern const ProtobufCMessageDescriptor containerd__runc__v1__options__descriptor;
+extern const ProtobufCMessageDescriptor containerd__runc__v1__checkpoint_options__descriptor;
 extern const ProtobufCMessageDescriptor containerd__runc__v1__process_details__descriptor;
 
 PROTOBUF_C__END_DECLS
