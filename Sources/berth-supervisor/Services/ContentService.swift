@@ -112,9 +112,7 @@ struct ContentService: GRPCService {
         guard var request = try await messages.next() else { return }
         let (ref, firstExpected, firstTotal) = (request.ref, try Self.optionalDigest(request.expected), request.total)
         guard !ref.isEmpty else { throw StorageError(.invalidArgument, "first message must have a reference") }
-        let writer = try await threads.runIfActive {
-            try store.writer(ref, expected: firstExpected, total: firstTotal, in: namespace, lease: lease)
-        }
+        let writer = try await openWriter(ref, expected: firstExpected, total: firstTotal, in: namespace, lease: lease)
         var total = writer.total
         var expected = writer.expected
         while true {
@@ -156,6 +154,18 @@ struct ContentService: GRPCService {
             guard let next = try await messages.next() else { return }
             request = next
         }
+    }
+
+    /// A client that has closed a writer may open the next one before the end of the first has arrived here: a held ref is waited for, half a second in all.
+    private func openWriter(_ ref: String, expected: Digest?, total: Int64, in namespace: String, lease: String?) async throws -> IngestWriter {
+        for attempt in 0..<9 {
+            do {
+                return try await threads.runIfActive { try store.writer(ref, expected: expected, total: total, in: namespace, lease: lease) }
+            } catch let error as StorageError where error.code == .unavailable {
+                try await Task.sleep(for: .milliseconds(1 << attempt))
+            }
+        }
+        return try await threads.runIfActive { try store.writer(ref, expected: expected, total: total, in: namespace, lease: lease) }
     }
 
     private func append(_ request: Content_WriteContentRequest, to writer: IngestWriter) async throws {

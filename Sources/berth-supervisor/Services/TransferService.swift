@@ -65,6 +65,7 @@ struct TransferService: GRPCService {
         case (.store(let store), .registry(let registry)): try await push(store, registry, progress, in: namespace)
         case (.importStream(let stream), .store(let store)): try await load(stream, store, progress, in: namespace, lease: lease)
         case (.store(let store), .exportStream(let stream)): try await export(store, stream, progress, in: namespace)
+        case (.importStream(let from), .exportStream(let to)): try await echo(from, to, in: namespace)
         case (.store(let from), .store(let to)): try await tag(from, to, progress, in: namespace)
         default: throw StorageError(.unimplemented, "unable to transfer from \(source.name) to \(destination.name): not implemented")
         }
@@ -143,6 +144,36 @@ struct TransferService: GRPCService {
             throw error
         }
         progress.note("Completed export")
+    }
+
+    /// The bytes of one stream to another, whatever they are: how clients try their streams out.
+    private func echo(_ from: TransferTypes_ImageImportStream, _ to: TransferTypes_ImageExportStream, in namespace: String) async throws {
+        guard from.mediaType == to.mediaType else {
+            throw StorageError(.unimplemented, "unable to transfer from media type \"\(from.mediaType)\" to \"\(to.mediaType)\": not implemented")
+        }
+        let (source, destination) = (try engine.streams.get(from.stream, in: namespace), try engine.streams.get(to.stream, in: namespace))
+        defer {
+            source.close()
+            destination.close()
+        }
+        let (bytes, sink) = (IncomingBytes(source), OutgoingBytes(destination))
+        defer { bytes.abort(CancellationError()) }
+        do {
+            try await withTaskCancellationHandler {
+                try await BlockingThread.run {
+                    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 64)
+                    defer { buffer.deallocate() }
+                    while case let count = try bytes.read(into: buffer), count > 0 { try sink.write(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
+                }
+                try await sink.finish()
+            } onCancel: {
+                bytes.abort(CancellationError())
+                sink.abort(CancellationError())
+            }
+        } catch {
+            sink.abort(error)
+            throw error
+        }
     }
 
     private func tag(_ from: TransferTypes_ImageStore, _ to: TransferTypes_ImageStore, _ progress: TransferProgress, in namespace: String) async throws {

@@ -267,7 +267,7 @@ enum ImageNames {
             }
         } else {
             if !store.name.isEmpty { names.append(store.name) }
-            for reference in store.extraReferences where !reference.isPrefix || reference.addDigest {
+            for reference in store.extraReferences where !reference.isPrefix {
                 names.append(reference.addDigest ? "\(reference.name)@\(target.digest)" : reference.name)
             }
             guard !names.isEmpty else { throw StorageError(.notFound, "no image name found: not found") }

@@ -39,7 +39,8 @@ final class IncomingBytes: ByteSource, Sendable {
                 group.addTask {
                     do {
                         while let message = try await stream.receive() {
-                            guard let data = AnyMessages.unpack(message, as: TransferTypes_Data.self) else { continue }
+                            // A part without bytes is no end: Go's pipes hand on even empty writes.
+                            guard let data = AnyMessages.unpack(message, as: TransferTypes_Data.self), !data.data.isEmpty else { continue }
                             state.update { $0.parts.append(data.data) }
                         }
                         state.update { $0.result = .success(()) }
