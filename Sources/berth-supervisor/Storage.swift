@@ -8,6 +8,8 @@ struct Storage {
     /// The names of the snapshotters that work on this machine.
     let snapshotters: [String]
     let services: [any GRPCService]
+    let content: ContentStore
+    let registry: SnapshotterRegistry
     /// Removes what nothing refers to.
     let collector: GarbageCollector
 
@@ -16,7 +18,7 @@ struct Storage {
         config: SupervisorConfig, database: MetadataDatabase, events: EventExchange, threads: NIOThreadPool, group: any EventLoopGroup
     ) throws {
         let root = config.root
-        let content = try ContentStore(root: "\(root)/content", database: database.pool)
+        content = try ContentStore(root: "\(root)/content", database: database.pool)
         let overlay = try OverlaySnapshotter(root: "\(root)/snapshots/overlay", database: database, pool: threads)
         try content.removeUnknownFiles()
         try content.removeIngests(olderThan: .seconds(7 * 86400))
@@ -25,7 +27,7 @@ struct Storage {
         collector = GarbageCollector(database: database, content: content, overlay: overlay)
         database.reserve.restore()
         let streams = StreamRegistry()
-        let registry = SnapshotterRegistry(overlay)
+        registry = SnapshotterRegistry(overlay)
         let transfers = TransferEngine(
             content: content, overlay: overlay, database: database, events: events, collector: collector, streams: streams, threads: threads,
             registryDirectories: config.registryDirectories, limits: config.limits)

@@ -15,6 +15,7 @@ struct Supervisor {
     func run(until stop: @Sendable () async -> Void) async throws {
         try Files.makeDirectories(config.root, mode: 0o700)
         try Files.makeDirectories("\(config.state)/shims", mode: 0o711)
+        try makeBundleAlias()
         let rootLock = try DirectoryLock(config.root)
         let stateLock = try DirectoryLock(config.state)
         defer {
@@ -32,8 +33,11 @@ struct Supervisor {
         let database = try MetadataDatabase(path: "\(config.root)/metadata.db", threads: commitThread)
         let events = EventExchange()
         let logs = try ShimLogs()
+        let launcher = ShimLauncher(address: config.address, logs: logs)
+        let checkpoints = CheckpointDirectories(root: "\(config.root)/checkpoints")
+        try checkpoints.removeAll { Files.exists("\(config.state)/shims/\($0.namespace)/\($0.id)") }
         let tasks = TaskManager(
-            root: "\(config.state)/shims", launcher: ShimLauncher(address: config.address, logs: logs), logs: logs, events: events, group: group)
+            root: "\(config.state)/shims", launcher: launcher, logs: logs, events: events, group: group, checkpoints: checkpoints)
         let storage = try Storage(
             config: config, database: database, events: events, threads: diskThreads, group: group)
 
@@ -49,11 +53,12 @@ struct Supervisor {
                 ImagesService(database: database, events: events, collector: storage.collector),
                 LeasesService(database: database, collector: storage.collector),
                 EventsService(exchange: events),
-                TasksService(database: database, tasks: tasks),
+                TasksService(database: database, tasks: tasks, checkpoints: TaskCheckpoints(content: storage.content, directories: checkpoints)),
             ] + storage.services
         for service in services { service.register(in: &handlers) }
 
-        try tasks.recover()
+        // With no task of an earlier life nobody has missed anything: a first subscriber gets what comes, and nothing from before.
+        if try tasks.recover() == 0 { events.dropBacklog() }
         let server = GRPCServer(handlers: handlers, group: group)
         let eventServer = try await ShimEventServer(path: config.address + ".ttrpc", group: group) { try tasks.received($0) }
         if let descriptor = ServiceManager.activatedSocket() {
@@ -90,6 +95,14 @@ struct Supervisor {
         try database.close()
         try await commitThread.shutdownGracefully()
         try await diskThreads.shutdownGracefully()
+    }
+
+    /// Bundles can also be found where containerd keeps them; their own path is shorter, since it goes into the addresses of sockets.
+    private func makeBundleAlias() throws {
+        let alias = "\(config.state)/io.containerd.runtime.v2.task"
+        do throws(SystemError) { try syscall("symlink", on: alias) { symlink("shims", alias) } } catch {
+            if error.errno != .fileExists { throw error }
+        }
     }
 
     private func makeSocketDirectory() throws {

@@ -11,6 +11,7 @@ struct TasksService: GRPCService {
 
     let database: MetadataDatabase
     let tasks: TaskManager
+    let checkpoints: TaskCheckpoints
 
     func register(in handlers: inout GRPCHandlers) {
         registerLifecycle(in: &handlers)
@@ -41,6 +42,8 @@ struct TasksService: GRPCService {
                     $0.id = request.containerID
                     $0.execID = request.execID
                 })
+            // A restored task is made, and its images are read.
+            if request.execID.isEmpty { checkpoints.directories.remove(of: TaskKey(namespace: try context.requireNamespace(), id: request.containerID)) }
             return .with { $0.pid = response.pid }
         }
         handlers.unary(TasksAPI.delete) { request, context in
@@ -54,16 +57,12 @@ struct TasksService: GRPCService {
             }
         }
         handlers.unary(TasksAPI.checkpoint) { request, context in
-            _ = try await shim(request.containerID, context)
-            throw SupervisorError(.unimplemented, "checkpoint of task \(request.containerID): checkpoints are not supported: not implemented")
+            try await checkpoint(request, try await shim(request.containerID, context), lease: context.lease)
         }
     }
 
     private func create(_ request: Tasks_CreateTaskRequest, namespace: String) async throws -> UInt32 {
         let container = try database.read { try ContainerRecords.get(request.containerID, in: namespace, $0) }
-        guard !request.hasCheckpoint else {
-            throw SupervisorError(.unimplemented, "task \(request.containerID): restoring a checkpoint is not supported: not implemented")
-        }
         guard container.sandbox.isEmpty else {
             throw SupervisorError(.unimplemented, "task \(request.containerID): sandbox \(container.sandbox): sandboxes are not supported: not implemented")
         }
@@ -72,11 +71,48 @@ struct TasksService: GRPCService {
         }
         var options = request.hasOptions && !request.options.value.isEmpty ? request.options : nil
         if options == nil, container.runtime.hasOptions { options = container.runtime.options }
+        let key = TaskKey(namespace: namespace, id: request.containerID)
         return try await tasks.create(
-            TaskKey(namespace: namespace, id: request.containerID),
+            key,
             TaskManager.CreateRequest(
                 runtime: request.runtimePath.isEmpty ? container.runtime.name : request.runtimePath, spec: [UInt8](container.spec.value), options: options,
-                rootfs: request.rootfs, stdin: request.stdin, stdout: request.stdout, stderr: request.stderr, terminal: request.terminal))
+                rootfs: request.rootfs, stdin: request.stdin, stdout: request.stdout, stderr: request.stderr, terminal: request.terminal)
+        ) { try await checkpointDirectory(request, key) }
+    }
+
+    // MARK: Checkpoints
+
+    /// Where the images are from which the task is to be made: the client's own directory, or one that is made of its content. Empty for a new task.
+    private func checkpointDirectory(_ request: Tasks_CreateTaskRequest, _ key: TaskKey) async throws -> String {
+        let own = try TaskCheckpoints.imagePath(atCreate: request.options)
+        guard own.isEmpty, request.hasCheckpoint else { return own }
+        return try await BlockingThread.run { [checkpoints] in try checkpoints.unpack(request.checkpoint, for: key) }
+    }
+
+    /// Has the shim save the task, in a directory of the client's or as content.
+    private func checkpoint(_ request: Tasks_CheckpointTaskRequest, _ shim: Shim, lease: String?) async throws -> Tasks_CheckpointTaskResponse {
+        let container = try database.read { try ContainerRecords.get(request.containerID, in: shim.key.namespace, $0) }
+        func save(in path: String) async throws {
+            _ = try await shim.call(
+                ShimAPI.checkpoint,
+                .with {
+                    $0.id = request.containerID
+                    $0.path = path
+                    if request.hasOptions { $0.options = request.options }
+                })
+        }
+        let own = try TaskCheckpoints.imagePath(atCheckpoint: request.options)
+        if !own.isEmpty {
+            try await save(in: own)
+            return Tasks_CheckpointTaskResponse()
+        }
+        let directory = try checkpoints.directories.makeNew()
+        defer { checkpoints.directories.remove(directory) }
+        try await save(in: directory)
+        return try await BlockingThread.run { [checkpoints] in
+            let descriptors = try checkpoints.store(directory, spec: container.spec, of: shim.key, lease: lease)
+            return .with { $0.descriptors = descriptors }
+        }
     }
 
     // MARK: Processes

@@ -16,6 +16,7 @@ struct TaskKey: Hashable, Sendable, CustomStringConvertible {
 /// ```
 /// shims/<namespace>/<id>/config.json         the OCI spec
 ///                        rootfs/             where the shim mounts the root filesystem
+///                        work/               for a stock shim's own files; CRIU logs there
 ///                        log                 FIFO: the shim's own messages
 ///                        bootstrap.json      how to reach the shim: {"version":2,"address":"unix:///…","protocol":"ttrpc"}
 ///                        shim-binary-path    which program the shim is, for `delete`
@@ -44,6 +45,7 @@ struct Bundle: Sendable {
         }
         do {
             try Files.makeDirectory("\(path)/rootfs", mode: 0o711)
+            try Files.makeDirectory("\(path)/work", mode: 0o711)
             try letMappedRootEnter(spec)
             let file = try Files.open("\(path)/config.json", O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
             try Files.writeAll(spec, to: file, name: "\(path)/config.json")

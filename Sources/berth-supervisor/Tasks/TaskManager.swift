@@ -29,15 +29,17 @@ final class TaskManager: Sendable {
     private let events: EventExchange
     private let exits = PublishedExits()
     private let group: any EventLoopGroup
+    private let checkpoints: CheckpointDirectories
     private let entries = Mutex<[TaskKey: Entry]>([:])
 
     /// - Parameter root: the directory of all bundles, `<state>/shims`.
-    init(root: String, launcher: ShimLauncher, logs: ShimLogs, events: EventExchange, group: any EventLoopGroup) {
+    init(root: String, launcher: ShimLauncher, logs: ShimLogs, events: EventExchange, group: any EventLoopGroup, checkpoints: CheckpointDirectories) {
         self.root = root
         self.launcher = launcher
         self.logs = logs
         self.events = events
         self.group = group
+        self.checkpoints = checkpoints
     }
 
     private static func missing(_ key: TaskKey) -> SupervisorError { SupervisorError(.notFound, "task \(key.id) not found: not found") }
@@ -86,13 +88,15 @@ final class TaskManager: Sendable {
     }
 
     /// Starts the shim and creates the task in it.
-    /// - Returns: the pid of the container's first process, which waits for Start.
-    func create(_ key: TaskKey, _ request: CreateRequest) async throws -> UInt32 {
+    /// - Parameter checkpoint: the directory of CRIU's images of which the task is to be made, empty for a new one. Asked when the name is taken.
+    /// - Returns: the pid of the container's first process, which waits for Start; 0 for one that is restored then.
+    func create(_ key: TaskKey, _ request: CreateRequest, checkpoint: @Sendable () async throws -> String = { "" }) async throws -> UInt32 {
         let binary = try ShimLauncher.binary(forRuntime: request.runtime)
         try await reserve(key)
         let bundle = Bundle(key: key, root: root)
-        let shim: Shim
+        let (shim, images): (Shim, String)
         do {
+            images = try await checkpoint()
             let launcher = launcher
             let bootstrap = try await BlockingThread.run {
                 try launcher.start(bundle, spec: request.spec, binary: binary, options: request.options)
@@ -105,8 +109,7 @@ final class TaskManager: Sendable {
                 throw error
             }
         } catch {
-            logs.forget(key)
-            entries.withLock { $0[key] = nil }
+            forget(key)
             throw error
         }
         do {
@@ -120,6 +123,7 @@ final class TaskManager: Sendable {
                     $0.stdin = request.stdin
                     $0.stdout = request.stdout
                     $0.stderr = request.stderr
+                    $0.checkpoint = images
                     if let options = request.options { $0.options = options }
                 })
             entries.withLock { $0[key] = .live(shim) }
@@ -172,6 +176,8 @@ final class TaskManager: Sendable {
             }
             throw error
         }
+        // What a shim says about its own end is not waited for: whoever counts our descriptors after a delete finds none of the task's.
+        logs.forget(key)
         startCleaning(shim, isHalfMade: false)
         return response
     }
@@ -222,6 +228,7 @@ final class TaskManager: Sendable {
     private func forget(_ key: TaskKey) {
         logs.forget(key)
         exits.forget(key)
+        checkpoints.remove(of: key)
         entries.withLock { $0[key] = nil }
     }
 
@@ -287,8 +294,10 @@ final class TaskManager: Sendable {
     // MARK: After a restart
 
     /// Looks for the shims of an earlier life. Returns as soon as their names are taken; the shims are then asked side by side.
-    func recover() throws {
-        guard Files.exists(root) else { return }
+    /// - Returns: how many there are.
+    @discardableResult
+    func recover() throws -> Int {
+        guard Files.exists(root) else { return 0 }
         var count = 0
         for namespace in try Files.entries(of: root) {
             for id in try Files.entries(of: "\(root)/\(namespace)") {
@@ -300,6 +309,7 @@ final class TaskManager: Sendable {
             }
         }
         if count > 0 { Log.info("looking for shims of an earlier run", ["count": "\(count)"]) }
+        return count
     }
 
     private func recover(_ bundle: Bundle) async -> Shim? {

@@ -22,7 +22,7 @@ import Testing
             let logs = try ShimLogs()
             manager = TaskManager(
                 root: directory + "/shims", launcher: ShimLauncher(address: directory + "/s.sock", logs: logs, timeout: shimTimeout), logs: logs,
-                events: events, group: group)
+                events: events, group: group, checkpoints: CheckpointDirectories(root: directory + "/checkpoints"))
         }
 
         /// As after a restart: another manager over the same directory.
