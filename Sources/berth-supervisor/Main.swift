@@ -6,6 +6,7 @@ import LinuxSystem
 struct Main {
     /// Not `async`: the main thread of an asynchronous `main` becomes libdispatch's, which lets every signal through to its default action.
     static func main() {
+        if CommandLine.arguments.count > 1, CommandLine.arguments[1] == "oci-hook" { OCIHook.run(Array(CommandLine.arguments.dropFirst(2))) }
         // Before any thread is there, so that all of them inherit it.
         umask(0o077)
         signal(SIGPIPE, SIG_IGN)

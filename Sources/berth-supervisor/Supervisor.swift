@@ -1,5 +1,6 @@
 import SwiftProtobuf
 import BerthDefaults
+import Cgroups
 import ContainerdAPI
 import Glibc
 import GRPCSocket
@@ -13,6 +14,8 @@ struct Supervisor {
 
     /// Serves until `stop` returns. Containers are not touched by the end.
     func run(until stop: @Sendable () async -> Void) async throws {
+        for key in config.withoutEffect { Log.warn("configuration without effect here", ["key": key]) }
+        try joinCgroup()
         try Files.makeDirectories(config.root, mode: 0o700)
         try Files.makeDirectories("\(config.state)/shims", mode: 0o711)
         try makeBundleAlias()
@@ -47,7 +50,8 @@ struct Supervisor {
                 VersionService(),
                 IntrospectionService(
                     uuid: try Self.uuid(in: config.root),
-                    plugins: IntrospectionService.plugins(root: config.root, platform: Platforms.host, snapshotters: storage.snapshotters)),
+                    plugins: IntrospectionService.plugins(root: config.root, platform: Platforms.host, snapshotters: storage.snapshotters),
+                    launcher: launcher),
                 NamespacesService(database: database, events: events),
                 ContainersService(database: database, events: events),
                 ImagesService(database: database, events: events, collector: storage.collector),
@@ -83,8 +87,13 @@ struct Supervisor {
             try await Task.sleep(for: .seconds(10))
             events.dropBacklog()
         }
+        let restarts = RestartMonitor(database: database, tasks: tasks, events: events, interval: config.restartInterval) { [registry = storage.registry] in
+            try registry.get($0.snapshotter).mounts($0.snapshotKey, in: $1)
+        }
+        let restarting = Task { await restarts.run() }
         await stop()
         backlogTimer.cancel()
+        restarting.cancel()
 
         ServiceManager.notify("STOPPING=1")
         Log.info("stopping; containers go on")
@@ -103,6 +112,15 @@ struct Supervisor {
         do throws(SystemError) { try syscall("symlink", on: alias) { symlink("shims", alias) } } catch {
             if error.errno != .fileExists { throw error }
         }
+    }
+
+    private func joinCgroup() throws {
+        if let score = config.oomScore { try Files.write("\(score)", toExisting: "/proc/self/oom_score_adj") }
+        guard !config.cgroup.isEmpty else { return }
+        let path = config.cgroup.hasPrefix("/") ? config.cgroup : "/\(config.cgroup)"
+        let cgroup = try Cgroup(layout: try CgroupLayout.current(), path: path)
+        _ = try cgroup.create()
+        try cgroup.add(getpid())
     }
 
     private func makeSocketDirectory() throws {

@@ -18,6 +18,14 @@ struct SupervisorConfig: Sendable, Equatable {
     var limits = TransferLimits()
     /// Where metrics are served: HOST:PORT or unix:///PATH; empty for nowhere.
     var metricsAddress = ""
+    /// The cgroup that the supervisor itself joins; empty for the one that it is in.
+    var cgroup = ""
+    /// Its `oom_score_adj`; nil leaves it as it is.
+    var oomScore: Int?
+    /// How often containers are looked after that ask to be restarted.
+    var restartInterval = Duration.seconds(10)
+    /// Keys of the file that belong to modules of containerd which are not here.
+    var withoutEffect: [String] = []
 
     static let usage = """
         usage: berth-supervisor [flags]
@@ -27,7 +35,7 @@ struct SupervisorConfig: Sendable, Equatable {
           --root PATH          data that stays (default \(Defaults.dataRoot)/supervisor)
           --state PATH         bundles and sockets of what runs (default \(Defaults.runRoot))
           --config, -c FILE    TOML file: root, state, [grpc] address, [debug] level and format, [registry] config_path, [metrics] address,
-                               [transfer] max_concurrent_downloads, max_concurrent_uploads, idle_seconds, layer_bytes, layer_entries
+                               oom_score, [cgroup] path, [plugins."io.containerd.internal.v1.restart"] interval, [transfer] max_concurrent_downloads, max_concurrent_uploads, idle_seconds, layer_bytes, layer_entries
           --max-concurrent-downloads, --max-concurrent-uploads N
                                blobs moved at a time (default 3 and 5)
           --log-level, -l L    trace, debug, info, warn, error or fatal (default info)
@@ -93,7 +101,7 @@ struct SupervisorConfig: Sendable, Equatable {
         "max-concurrent-downloads": "max-concurrent-downloads", "max-concurrent-uploads": "max-concurrent-uploads",
     ]
 
-    private mutating func set(_ name: String, _ value: String, what: String) throws(SupervisorError) {
+    mutating func set(_ name: String, _ value: String, what: String) throws(SupervisorError) {
         switch name {
         case "address", "root", "state", "pidfile":
             guard value.hasPrefix("/") else { throw SupervisorError(.invalidArgument, "\(what): \"\(value)\" is not an absolute path") }
@@ -116,6 +124,13 @@ struct SupervisorConfig: Sendable, Equatable {
                 throw SupervisorError(.invalidArgument, "\(what): \"\(value)\" is neither HOST:PORT nor unix:///PATH")
             }
             metricsAddress = value
+        case "cgroup": cgroup = value
+        case "oom-score": oomScore = try Self.number(value, what, -1000...1000)
+        case "restart-interval":
+            guard let interval = Duration(goFormat: value), interval >= .milliseconds(100) else {
+                throw SupervisorError(.invalidArgument, "\(what): \"\(value)\" is no duration of 100ms or more, such as 10s or 1m30s")
+            }
+            restartInterval = interval
         case "max-concurrent-downloads": limits.concurrentDownloads = try Self.number(value, what, 1...1000)
         case "max-concurrent-uploads": limits.concurrentUploads = try Self.number(value, what, 1...1000)
         case "idle-seconds": limits.idleSeconds = try Self.number(value, what, 1...86_400)
@@ -135,32 +150,6 @@ struct SupervisorConfig: Sendable, Equatable {
             throw SupervisorError(.invalidArgument, "\(what): \"\(text)\" is not a number from \(range.lowerBound) to \(range.upperBound)")
         }
         return number
-    }
-
-    /// What containerd knows and we have no use for is refused rather than ignored.
-    private mutating func apply(file text: String) throws(SupervisorError) {
-        let keys = [
-            "root": "root", "state": "state", "grpc.address": "address", "debug.level": "log-level", "debug.format": "log-format",
-            "metrics.address": "metrics-address", "registry.config_path": "registry-config-path", "transfer.max_concurrent_downloads": "max-concurrent-downloads",
-            "transfer.max_concurrent_uploads": "max-concurrent-uploads", "transfer.idle_seconds": "idle-seconds",
-            "transfer.layer_bytes": "layer-bytes", "transfer.layer_entries": "layer-entries",
-        ]
-        for entry in try TOMLReader.read(text).entries where entry.key != "version" {
-            if case .table(let table) = entry.value {
-                for field in table.entries { try apply("\(entry.key).\(field.key)", field.value, keys) }
-            } else {
-                try apply(entry.key, entry.value, keys)
-            }
-        }
-    }
-
-    private mutating func apply(_ name: String, _ value: TOMLValue, _ keys: [String: String]) throws(SupervisorError) {
-        guard let flag = keys[name] else { throw SupervisorError(.invalidArgument, "unknown key \(name)") }
-        switch value {
-        case .string(let text): try set(flag, text, what: name)
-        case .integer(let number): try set(flag, "\(number)", what: name)
-        default: throw SupervisorError(.invalidArgument, "\(name): the value is neither a string nor a number")
-        }
     }
 }
 

@@ -221,13 +221,69 @@ def test_the_collector_keeps_what_refers_back_to_something_kept(mine, image, nam
     assert blobs["kept"] in listed and blobs["lost"] not in listed
 
 
-def test_checkpoints_say_that_they_are_not_built(mine, image, name):
-    mine.ok(*mine.container("-d", image, name, "sleep", "100"))
+# counts in memory and writes into its own layer: both must go on where they were
+COUNTING = "i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.05; done"
+
+
+def count(ctr, name):
+    out = ctr.run("tasks", "exec", "--fifo-dir", ctr.fifos, "--exec-id", f"e{time.monotonic_ns()}", name, "cat", "/count").stdout.strip()
+    return int(out or 0)
+
+
+@pytest.mark.parametrize("runtime", [BERTH, RUNC])
+def test_a_container_goes_on_from_its_checkpoint(peers, ours, image, name, runtime):
+    if peers.run("which", "criu").returncode != 0:
+        pytest.skip("no criu beside the real containerd")
+    ctr = Ctr(peers, ours, runtime)
+    ctr.ok("images", "pull", "--plain-http", image)
+    ctr.ok(*ctr.container("-d", image, name, "sh", "-c", COUNTING))
+    checkpoint = f"example.org/checkpoint:{name}"
     try:
-        assert "not implemented" in mine.fails("tasks", "checkpoint", name)
-        assert "RUNNING" in mine.ok("tasks", "ls")
+        wait_for("some counting", lambda: count(ctr, name) > 5)
+        ctr.ok("containers", "checkpoint", "--task", "--rw", "--image", name, checkpoint)
+        saved = count(ctr, name)
+        gone(ctr, name)
+        kinds = ctr.ok("content", "get", ctr.ok("images", "ls", f"name=={checkpoint}").splitlines()[1].split()[2])
+        assert "container.criu.checkpoint.criu.tar" in kinds and "container.checkpoint.config.v1+proto" in kinds
+        ctr.ok("containers", "restore", "--rw", "--live", name, checkpoint)
+        wait_for("counting to go on", lambda: count(ctr, name) > max(saved, 5))
+        assert "RUNNING" in ctr.ok("tasks", "ls")
+    finally:
+        gone(ctr, name)
+        ctr.run("images", "rm", checkpoint)
+
+
+def test_a_checkpoint_that_cannot_be_made_is_told_and_the_container_goes_on(mine, image, name, tmp_path):
+    mine.ok(*mine.container("-d", image, name, "sh", "-c", COUNTING))
+    try:
+        (tmp_path / "file").write_text("not a directory")
+        assert "checkpoint failed" in mine.fails("tasks", "checkpoint", "--image-path", tmp_path / "file", name)
+        before = count(mine, name)
+        wait_for("counting", lambda: count(mine, name) > before)
     finally:
         gone(mine, name)
+
+
+def test_a_container_that_asks_to_be_restarted_is(peers, image, name):
+    base = peers.folder / "restart"
+    base.mkdir()
+    (base / "config.toml").write_text('version = 2\n[plugins."io.containerd.internal.v1.restart"]\n  interval = "200ms"\n')
+    process, socket = peers.supervisor("restart", "--config", base / "config.toml")
+    ctr = Ctr(peers, socket, BERTH)
+    labels = ("--label", "containerd.io/restart.status=running", "--label", "containerd.io/restart.policy=on-failure:1")
+    try:
+        ctr.ok("images", "pull", "--plain-http", image)
+        ctr.ok(*ctr.container("-d", *labels, image, name, "sh", "-c", "sleep 0.2; exit 3"))
+        wait_for("one restart", lambda: "containerd.io/restart.count=1" in ctr.ok("containers", "info", name).replace('": "', "=").replace('"', ""))
+        wait_for("no further one", lambda: "STOPPED" in ctr.ok("tasks", "ls"))
+        assert "exit code 3" in ctr.run("tasks", "rm", name).stderr
+        ctr.ok("containers", "label", name, "containerd.io/restart.policy=always")
+        wait_for("the task", lambda: "RUNNING" in ctr.ok("tasks", "ls"))
+        ctr.ok("containers", "label", name, "containerd.io/restart.status=stopped")
+        wait_for("the end", lambda: name not in ctr.ok("tasks", "ls"))
+    finally:
+        gone(ctr, name)
+        peers.stop(process)
 
 
 def test_a_restarted_supervisor_finds_its_containers_and_tells_what_it_missed(peers, image, name):

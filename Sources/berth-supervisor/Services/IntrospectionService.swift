@@ -11,6 +11,7 @@ struct IntrospectionService: GRPCService {
     /// Tells this installation from others; kept in the root directory.
     let uuid: String
     let plugins: [Introspection_Plugin]
+    let launcher: ShimLauncher
 
     func register(in handlers: inout GRPCHandlers) {
         handlers.unary(IntrospectionAPI.plugins) { request, _ in
@@ -29,6 +30,17 @@ struct IntrospectionService: GRPCService {
                 }
             }
         }
+        handlers.unary(IntrospectionAPI.pluginInfo) { request, _ in
+            guard let plugin = plugins.first(where: { $0.type == request.type && $0.id == request.id }) else {
+                throw SupervisorError(.notFound, "plugin \(request.type).\(request.id): not found")
+            }
+            var response = Introspection_PluginInfoResponse()
+            response.plugin = plugin
+            if plugin.type == "io.containerd.runtime.v2", let runtime = AnyMessages.unpack(request.options, as: Types_RuntimeRequest.self) {
+                response.extra = AnyMessages.pack(try await info(runtime))
+            }
+            return response
+        }
         handlers.unary(IntrospectionAPI.server) { _, _ in
             .with {
                 $0.uuid = uuid
@@ -36,6 +48,13 @@ struct IntrospectionService: GRPCService {
                 $0.pidns = (try? Namespaces.identity("/proc/self/ns/pid")) ?? 0
             }
         }
+    }
+
+    /// Asks the runtime's shim.
+    private func info(_ request: Types_RuntimeRequest) async throws -> Types_RuntimeInfo {
+        let binary = try ShimLauncher.binary(forRuntime: request.runtimePath)
+        let options = request.hasOptions ? request.options : nil
+        return try await BlockingThread.run { [launcher] in try Types_RuntimeInfo(serializedBytes: try launcher.info(binary: binary, options: options)) }
     }
 
     /// The parts that are built in, under containerd's names for their kinds.

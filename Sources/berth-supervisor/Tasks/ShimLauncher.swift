@@ -98,6 +98,21 @@ struct ShimLauncher: Sendable {
             binary, ["-namespace", bundle.key.namespace, "-address", address, "-publish-binary", Self.ownProgram] + arguments)
         request.workingDirectory = bundle.path
         request.environment = Self.environment + ["TTRPC_ADDRESS=\(eventAddress)", "GRPC_ADDRESS=\(address)", "NAMESPACE=\(bundle.key.namespace)"]
+        let (bytes, messages) = try output(of: request, binary, input: input)
+        if !messages.isEmpty { Log.warn("shim said", ["container": bundle.key.id, "namespace": bundle.key.namespace, "stderr": messages]) }
+        return bytes
+    }
+
+    /// What a runtime and its shim can do: a RuntimeInfo, as the shim's program prints it. Blocks.
+    /// - Parameter options: the runtime's options; for runtimes with runc's command line they say which program is meant.
+    func info(binary: String, options: Google_Protobuf_Any?) throws -> [UInt8] {
+        var request = SpawnRequest(binary, ["-info"])
+        request.environment = Self.environment
+        return try output(of: request, binary, input: options.map { try $0.serializedBytes() } ?? []).bytes
+    }
+
+    private func output(of request: SpawnRequest, _ binary: String, input: [UInt8]) throws -> (bytes: [UInt8], messages: String) {
+        var request = request
         let stdin = try Pipes.memoryFile(named: "shim-options", holding: input)
         let (outputEnd, outputStart) = try Pipes.make()
         let output = OwnedFD(adopting: outputEnd)
@@ -138,8 +153,7 @@ struct ShimLauncher: Sendable {
             let said = [String(decoding: bytes.prefix(4096), as: UTF8.self).trimmingSpaces, messages].filter { !$0.isEmpty }.joined(separator: " ")
             throw SupervisorError(.internalError, "shim \(binary) failed with \(status): \(said)")
         }
-        if !messages.isEmpty { Log.warn("shim said", ["container": bundle.key.id, "namespace": bundle.key.namespace, "stderr": messages]) }
-        return bytes
+        return (bytes, messages)
     }
 
     private static func text(of file: borrowing OwnedFD) -> String {

@@ -49,6 +49,32 @@ import Testing
     @Test(arguments: ["colour = 1", "[grpc]\ntcp_address = \"x\"", "root", "[debug]\nlevel = \"loud\""])
     func `an unknown key in the file is refused`(file: String) { #expect(throws: SupervisorError.self) { try parse(["-c", "/x"], file: file) } }
 
+    @Test func `a file of containerd's is read, and what has no effect is remembered for the log`() throws {
+        let file = """
+            version = 2
+            disabled_plugins = ["cri"]
+            oom_score = -999
+            [cgroup]
+            path = "/system/supervisor"
+            [plugins]
+              [plugins."io.containerd.grpc.v1.cri"]
+                stream_server_port = "0"
+              [plugins."io.containerd.internal.v1.restart"]
+                interval = "1m30s"
+            """
+        var expected = SupervisorConfig()
+        expected.oomScore = -999
+        expected.cgroup = "/system/supervisor"
+        expected.restartInterval = .seconds(90)
+        expected.withoutEffect = ["disabled_plugins", "plugins.io.containerd.grpc.v1.cri.stream_server_port"]
+        #expect(try parse(["-c", "/x"], file: file) == .serve(expected))
+    }
+
+    @Test func `durations are written as in Go`() {
+        #expect(Duration(goFormat: "10s") == .seconds(10) && Duration(goFormat: "1.5s") == .milliseconds(1500) && Duration(goFormat: "1h2m3s") == .seconds(3723))
+        for text in ["", "10", "s", "1x", "-1s", "1..5s"] { #expect(Duration(goFormat: text) == nil) }
+    }
+
     @Test func `version and help need nothing else`() throws {
         #expect(try parse(["--version"]) == .version)
         #expect(try parse(["-h", "--bogus"]) == .help)
