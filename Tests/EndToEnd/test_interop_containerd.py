@@ -119,6 +119,19 @@ def test_a_detached_container_is_executed_in_paused_updated_measured_and_killed(
         gone(ctr, name)
 
 
+def test_a_detached_container_is_attached_to(ctr, peers, image, name):
+    ctr.ok(*ctr.container("-d", image, name, "sh", "-c", "while :; do echo tick; sleep 0.1; done"))
+    attached = peers.start(*ctr.prefix, "tasks", "attach", name)
+    try:
+        wait_for("output", lambda: "tick" in attached.log.read_text())
+        ctr.ok("tasks", "kill", "-s", "KILL", name)
+        wait_for("the end of attach", lambda: attached.poll() is not None)
+        assert attached.returncode == 137
+    finally:
+        peers.stop(attached)
+        gone(ctr, name)
+
+
 def test_a_missing_program_and_a_missing_container_are_told(ctr, image, name):
     assert "no such file" in ctr.fails(*ctr.container("--rm", image, name, "/nowhere"))
     gone(ctr, name)
@@ -329,6 +342,8 @@ def dockerd(request, peers, registry, image):
     daemon, docker = peers.dockerd(socket, "--config-file", config, name=f"dd-{name}")
 
     class Docker:
+        prefix = docker
+
         def run(self, *args, **options):
             return peers.run(*docker, *args, **options)
 
@@ -361,6 +376,21 @@ def test_dockerd_pushes(dockerd, registry, image, name):
     dockerd.ok("pull", image)
     dockerd.ok("tag", image, f"{registry.name}/pushed-by-dockerd:{name}")
     assert "digest: sha256:" in dockerd.ok("push", f"{registry.name}/pushed-by-dockerd:{name}")
+
+
+@pytest.mark.parametrize("builder", ["0", "1"], ids=["its first builder", "buildkit"])
+def test_dockerd_builds_and_prunes(dockerd, peers, image, name, builder):
+    dockerd.ok("pull", image)
+    built = f"built:{name}"
+    dockerfile = f"FROM {image}\nRUN echo made >/made\nENV A=b\nCMD [\"cat\", \"/made\"]\n"
+    # the builder's RUN has no network of dockerd's to join
+    peers.ok("env", f"DOCKER_BUILDKIT={builder}", *dockerd.prefix, "build", "--network", "none", "-t", built, "-", input=dockerfile, timeout=120)
+    assert dockerd.ok("run", "--rm", "--network", "none", built) == "made"
+    dockerd.ok("rmi", built)
+    if builder == "1":
+        dockerd.ok("builder", "prune", "-af")
+    assert "reclaimed space" in dockerd.ok("system", "prune", "-f")
+    assert dockerd.ok("run", "--rm", "--network", "none", image, "echo", "still here") == "still here"
 
 
 def test_containers_survive_a_restart_of_dockerd(dockerd, image, name):

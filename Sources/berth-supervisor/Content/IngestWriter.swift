@@ -90,6 +90,8 @@ final class IngestWriter: @unchecked Sendable {
         running.update(bytes)
         offset += Int64(bytes.count)
         updated = Clock.now
+        // The kernel's own time for this is some milliseconds old, and whoever goes on with the ingest, or asks for it, gets the file's.
+        try file.setModified(seconds: updated / 1_000_000_000, nanoseconds: Int32(updated % 1_000_000_000), on: "ingest \(ref)")
         if offset - writtenBack >= 16 << 20 {
             file.startWriteback(from: writtenBack, count: offset - writtenBack)
             writtenBack = offset
