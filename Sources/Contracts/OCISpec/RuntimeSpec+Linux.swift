@@ -174,8 +174,8 @@ extension RuntimeSpec.Linux {
         package var defaultErrnoRet: UInt32?
         /// "SCMP_ARCH_X86_64" …; the native one is always included.
         package var architectures: [String]
-        /// "SECCOMP_FILTER_FLAG_LOG" ….
-        package var flags: [String]
+        /// "SECCOMP_FILTER_FLAG_LOG" …. An empty list asks for none, an absent one for what the runtime thinks best.
+        package var flags: [String]?
         /// Unix socket that receives the notification descriptor of "SCMP_ACT_NOTIFY".
         package var listenerPath: String?
         /// Passed on to the listener as it is.
@@ -183,7 +183,7 @@ extension RuntimeSpec.Linux {
         package var syscalls: [SeccompRule]
 
         package init(
-            defaultAction: String, defaultErrnoRet: UInt32? = nil, architectures: [String] = [], flags: [String] = [],
+            defaultAction: String, defaultErrnoRet: UInt32? = nil, architectures: [String] = [], flags: [String]? = nil,
             listenerPath: String? = nil, listenerMetadata: String? = nil, syscalls: [SeccompRule] = []
         ) {
             self.defaultAction = defaultAction

@@ -65,7 +65,7 @@ package struct CgroupLimits: Sendable, Equatable {
 
     package var memory = Memory()
     package var cpu = CPU()
-    /// 0 and below: no limit.
+    /// Below 0: no limit. 0 means 1, for systemd cannot say less, and a container has one process at least.
     package var pids: Int64?
     package var blockIO = BlockIO()
     package var hugepages: [Hugepages] = []

@@ -5,8 +5,8 @@ extension LimitsPlan {
         try check(limits)
         if !limits.unified.isEmpty { throw .invalid("linux.resources.unified: invalid configuration: only cgroup v2 has such files, this machine runs v1") }
         var writes = cpu(limits.cpu) + memory(limits.memory, isNew: isNew)
-        if let pids = limits.pids, pids > 0 || !isNew {
-            writes.append(CgroupWrite(controller: "pids", file: "pids.max", value: pids > 0 ? "\(pids)" : "max"))
+        if let pids = limits.pids, pids >= 0 || !isNew {
+            writes.append(CgroupWrite(controller: "pids", file: "pids.max", value: pids < 0 ? "max" : "\(max(pids, 1))"))
         }
         writes += blockIO(limits.blockIO)
         for hugepages in limits.hugepages {

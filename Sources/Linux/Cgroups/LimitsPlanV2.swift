@@ -6,8 +6,8 @@ extension LimitsPlan {
     static func v2(_ limits: CgroupLimits, isNew: Bool) throws(CgroupError) -> [CgroupWrite] {
         try check(limits)
         var writes = try cpu(limits.cpu) + memory(limits.memory, isNew: isNew)
-        if let pids = limits.pids, pids > 0 || !isNew {
-            writes.append(CgroupWrite(controller: "pids", file: "pids.max", value: pids > 0 ? "\(pids)" : "max"))
+        if let pids = limits.pids, pids >= 0 || !isNew {
+            writes.append(CgroupWrite(controller: "pids", file: "pids.max", value: pids < 0 ? "max" : "\(max(pids, 1))"))
         }
         writes += try blockIO(limits.blockIO)
         for hugepages in limits.hugepages {

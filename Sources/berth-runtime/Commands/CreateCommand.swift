@@ -79,6 +79,7 @@ struct ContainerRequest {
         try ExecutableSeal.hide()
         let seccomp: SeccompFilter?
         if let filter = plan.linux.seccomp { try SeccompListener.check(filter); seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
+        if let seccomp { global.diagnostics.note("seccomp filter flags: \(seccomp.flags)") }
         let scope = try scope()
         let cgroup: Cgroup
         if let scope { cgroup = try scope.cgroup(try withCgroup { () throws(CgroupError) in try .current() }) } else { cgroup = try ContainerCgroup.plan(path: plan.linux.cgroupsPath, id: id) }

@@ -10,7 +10,7 @@ enum FeaturesCommand {
             ociVersionMin: "1.0.0", ociVersionMax: RuntimeSpec.version,
             hooks: ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
             mountOptions: Array(Set(MountOptions.allNames)).sorted(), linux: linux, annotations: annotations,
-            potentiallyUnsafeConfigAnnotations: ["bundle"])
+            potentiallyUnsafeConfigAnnotations: ["bundle", "org.systemd.property."])
         try Output.write(try ConfigLoader.encode(features, indented: true) + [UInt8(ascii: "\n")])
         return 0
     }

@@ -100,6 +100,7 @@ struct RootfsBuilder: ~Copyable {
     }
 
     private borrowing func filesystem(_ planned: PlannedMount, type: String, source: String) throws(SystemError) {
+        let isNew = type == "tmpfs" && (try? root.open(planned.destination, O_PATH | O_DIRECTORY)) == nil
         let target = try root.makeDirectories(planned.destination)
         // /proc and /sys on top of themselves would hide what masks them; the target must be a plain directory of the root.
         if type == "proc" || type == "sysfs" { try refuseSymlink(planned.destination) }
@@ -112,8 +113,8 @@ struct RootfsBuilder: ~Copyable {
             if key == "mode" { hasMode = true }
         }
         if let mountLabel, type == "tmpfs" || type == "mqueue" || type == "devpts" { try context.set("context", mountLabel) }
-        if type == "tmpfs" && !hasMode && planned.options.tmpcopyup == false {
-            // A tmpfs over a directory of the image looks like it.
+        if type == "tmpfs" && !hasMode && !isNew && planned.options.tmpcopyup == false {
+            // A tmpfs over a directory of the image looks like it. Where there was none, it has the filesystem's own 1777.
             let status = try Files.status(of: target, name: planned.destination)
             try context.set("mode", String(status.st_mode & 0o7777, radix: 8))
         }

@@ -25,7 +25,10 @@ struct SeccompFilter {
     init(_ seccomp: RuntimeSpec.Linux.Seccomp, cache: SeccompCache? = nil) throws(RuntimeError) {
         notifies = seccomp.syscalls.contains { $0.action == "SCMP_ACT_NOTIFY" }
         var flags: UInt32 = notifies ? Self.flagNewListener : 0
-        for flag in seccomp.flags {
+        // Without a word in the config a program keeps the speculative loads it would have without a filter, as with runc: the kernel's protection from its
+        // own process costs much and is not what a profile is for.
+        if seccomp.flags == nil { flags |= Self.flagSpecAllow }
+        for flag in seccomp.flags ?? [] {
             switch flag {
             // A process with one thread has nothing to synchronize.
             case "SECCOMP_FILTER_FLAG_TSYNC": break

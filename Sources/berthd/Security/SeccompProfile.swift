@@ -95,7 +95,7 @@ struct SeccompProfile: Decodable, Sendable {
         }
         let bounding = Set(capabilities)
         return RuntimeSpec.Linux.Seccomp(
-            defaultAction: defaultAction ?? "", defaultErrnoRet: defaultErrnoRet, architectures: chosen, flags: flags ?? [],
+            defaultAction: defaultAction ?? "", defaultErrnoRet: defaultErrnoRet, architectures: chosen, flags: flags,
             listenerPath: listenerPath.flatMap { $0.isEmpty ? nil : $0 }, listenerMetadata: listenerMetadata.flatMap { $0.isEmpty ? nil : $0 },
             syscalls: rules.filter { $0.holds(bounding, machine) }.map { rule in
                 let names = rule.name.flatMap { $0.isEmpty ? nil : [$0] } ?? rule.names ?? []

@@ -104,6 +104,13 @@ private let allow: UInt32 = 0x7FFF_0000, refuse: UInt32 = 0x0005_0001, unknown: 
         #expect(SeccompStub.instructions(for: other, [x86_64]).isEmpty)
     }
 
+    @Test func `a profile that says nothing of flags keeps speculative loads, an empty list does not`() throws {
+        var profile = profile
+        #expect(try SeccompFilter(profile).flags == SeccompFilter.flagSpecAllow)
+        profile.flags = []
+        #expect(try SeccompFilter(profile).flags == 0)
+    }
+
     @Test func `what is wrong is named by its field`() {
         func message(_ change: (inout RuntimeSpec.Linux.Seccomp) -> Void) -> String {
             var changed = profile
@@ -121,7 +128,7 @@ private let allow: UInt32 = 0x7FFF_0000, refuse: UInt32 = 0x0005_0001, unknown: 
         #expect(message { $0.syscalls[0].names = [] } == "linux.seccomp.syscalls[0].names: at least one system call must be named")
         #expect(message { $0.syscalls[0].errnoRet = 5 } == "linux.seccomp.syscalls[0].errnoRet: SCMP_ACT_ALLOW returns no error number")
         #expect(message { $0.syscalls[5].errnoRet = 70_000 } == "linux.seccomp.syscalls[5].errnoRet: 70000 does not fit into 16 bits")
-        #expect(message { $0.syscalls[0].action = "SCMP_ACT_NOTIFY" }.contains("SCMP_ACT_NOTIFY cannot be used for write"))
+        #expect(message { $0.syscalls[0].action = "SCMP_ACT_NOTIFY" }.contains("SCMP_ACT_NOTIFY cannot be used for the write syscall"))
         #expect(message { $0.defaultAction = "SCMP_ACT_NOTIFY" }.contains("SCMP_ACT_NOTIFY cannot be used as default action"))
     }
 
