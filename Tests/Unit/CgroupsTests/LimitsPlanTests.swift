@@ -31,7 +31,7 @@ private func lines(_ writes: [CgroupWrite]) -> [String] { writes.map { "\($0.fil
         limits.cpu.shares = 1024
         limits.cpu.quota = -1
         limits.cpu.cpus = "0-1"
-        limits.pids = 0
+        limits.pids = -1
         limits.unified = ["memory.high": "5\n", "cpu.max": "1 2"]
         #expect(
             lines(try LimitsPlan.v2(limits, isNew: false)) == [
@@ -41,7 +41,7 @@ private func lines(_ writes: [CgroupWrite]) -> [String] { writes.map { "\($0.fil
     }
 
     @Test mutating func `a new cgroup is not told what it is already`() throws {
-        limits.pids = 0
+        limits.pids = -1
         limits.cpu.shares = 0
         limits.memory.disableOOMKiller = false
         limits.memory.limit = -1
@@ -52,6 +52,11 @@ private func lines(_ writes: [CgroupWrite]) -> [String] { writes.map { "\($0.fil
             lines(try LimitsPlan.v1(limits, isNew: false)) == [
                 "memory.limit_in_bytes=-1", "memory.memsw.limit_in_bytes=-1", "memory.oom_control=0", "pids.max=max", "net_cls.classid=0",
             ])
+    }
+
+    @Test mutating func `no processes at all means one`() throws {
+        limits.pids = 0
+        #expect(lines(try LimitsPlan.v1(limits, isNew: true)) == ["pids.max=1"] && lines(try LimitsPlan.v2(limits, isNew: true)) == ["pids.max=1"])
     }
 
     @Test(arguments: [(2, 1), (1024, 100), (262_144, 10_000), (512, 59), (100, 17)] as [(UInt64, UInt64)])
