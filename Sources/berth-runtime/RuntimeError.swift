@@ -59,8 +59,6 @@ struct RuntimeError: Error, CustomStringConvertible {
     static func notStopped(_ id: String, _ status: String) -> RuntimeError {
         RuntimeError(.failedPrecondition, "cannot delete container \(id) that is not stopped: \(status)")
     }
-
-    static func notBuilt(_ what: String) -> RuntimeError { RuntimeError(.unimplemented, "\(what) is not built yet") }
 }
 
 /// Runs `body` and says what it was part of when a system call in it fails.

@@ -81,8 +81,7 @@ struct ContainerRequest {
         if let filter = plan.linux.seccomp { try SeccompListener.check(filter); seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
         if let seccomp { global.diagnostics.note("seccomp filter flags: \(seccomp.flags)") }
         let scope = try scope()
-        let cgroup: Cgroup
-        if let scope { cgroup = try scope.cgroup(try withCgroup { () throws(CgroupError) in try .current() }) } else { cgroup = try ContainerCgroup.plan(path: plan.linux.cgroupsPath, id: id) }
+        let cgroup = try cgroup(in: scope)
         let directory = try ContainerDirectory.create(root: global.root, id: id)
         do throws(RuntimeError) {
             let configPath = directory.configPath
@@ -104,8 +103,13 @@ struct ContainerRequest {
     }
 
     /// The unit to come, with `--systemd-cgroup`.
-    private func scope() throws(RuntimeError) -> SystemdScope? {
+    func scope() throws(RuntimeError) -> SystemdScope? {
         global.systemdCgroup ? try SystemdScope(try SystemdUnit.plan(path: plan.linux.cgroupsPath, id: id)) : nil
+    }
+
+    func cgroup(in scope: SystemdScope?) throws(RuntimeError) -> Cgroup {
+        guard let scope else { return try ContainerCgroup.plan(path: plan.linux.cgroupsPath, id: id) }
+        return try scope.cgroup(try withCgroup { () throws(CgroupError) in try .current() })
     }
 
     func makeRecord(_ cgroup: Cgroup) throws(RuntimeError) -> ContainerRecord {

@@ -36,21 +36,23 @@ struct ContainerRestorer {
     private var plan: LaunchPlan { request.plan }
 
     func restore() throws(RuntimeError) -> BuiltContainer {
-        if request.global.systemdCgroup { throw .notBuilt("restore with the systemd cgroup driver") }
-        let cgroup = try ContainerCgroup.plan(path: plan.linux.cgroupsPath, id: request.id)
+        let scope = try request.scope()
+        let cgroup = try request.cgroup(in: scope)
         let directory = try ContainerDirectory.create(root: request.global.root, id: request.id)
         do throws(RuntimeError) {
             let configPath = directory.configPath, configBytes = request.configBytes
             try attempt { () throws(SystemError) in try Files.replace(configPath, with: configBytes) }
             var record = try request.makeRecord(cgroup)
+            record.systemd = scope?.unit
             try directory.write(record)
-            let pid = try launch(cgroup, record, directory.path)
+            let pid = try launch(cgroup, scope, record, directory.path)
             record.initProcess = try attempt { () throws(SystemError) in try ProcessIdentity(of: pid) }
             if !record.namespaces.contains("time"), isOwn(.time, of: pid) { record.namespaces.append("time") }
             try directory.write(record)
             let pidfd = try attempt { () throws(SystemError) in try Processes.open(pid) }
             return BuiltContainer(directory: directory, child: ChildProcess(pid: pid, pidfd: pidfd), record: record, cgroup: cgroup, notify: nil)
         } catch {
+            try? scope?.stop()
             try? cgroup.remove()
             try? ContainerDirectory.open(root: request.global.root, id: request.id).remove()
             throw error
@@ -63,8 +65,17 @@ struct ContainerRestorer {
     }
 
     /// CRIU's child is the restored init, ours by CLONE_PARENT.
-    private func launch(_ cgroup: Cgroup, _ record: ContainerRecord, _ directory: String) throws(RuntimeError) -> pid_t {
-        let limits = try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isRoot())
+    private func launch(_ cgroup: Cgroup, _ scope: SystemdScope?, _ record: ContainerRecord, _ directory: String) throws(RuntimeError) -> pid_t {
+        var limits = try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isRoot())
+        // A unit is made with a process in it; CRIU's come into the cgroup by themselves.
+        let holder = try scope.map { _ throws(RuntimeError) in try makeHolder() }
+        defer {
+            if let holder {
+                try? Processes.kill(holder, SIGKILL)
+                _ = try? Processes.wait(for: holder)
+            }
+        }
+        if let scope, let holder { try scope.start(holder, id: request.id, cgroup: cgroup, annotations: plan.spec.annotations, &limits) }
         try withCgroup { () throws(CgroupError) in
             let creation = try cgroup.create()
             try cgroup.apply(limits, isNew: creation.isNew)
@@ -120,6 +131,15 @@ struct ContainerRestorer {
         }
         guard pid > 0 else { throw RuntimeError(.internalError, "criu did not say which process it restored") }
         return pid
+    }
+
+    private func makeHolder() throws(RuntimeError) -> pid_t {
+        try attempt { () throws(SystemError) in
+            try Processes.clone(subject: "unit") {
+                try? ProcessAttributes.setParentDeathSignal(SIGKILL)
+                while true { Processes.pause() }
+            }.pid
+        }
     }
 
     /// In CRIU's process: into the container's cgroup, and a mount namespace where the root filesystem is a mount of its own, as CRIU demands.
