@@ -39,6 +39,8 @@ package struct ProcHandle: ~Copyable {
         directory = opened
     }
 
+    package var rawValue: CInt { directory.rawValue }
+
     /// Opens a path below it, such as "self/fd/5"; magic links work.
     package borrowing func open(_ path: String, _ flags: CInt) throws(SystemError) -> OwnedFD { try Files.open(path, flags, at: directory) }
 

@@ -153,6 +153,16 @@ package enum Processes {
         try syscall("close_range", on: "\(first)-") { berth_close_range(UInt32(first), UInt32.max, 4) }
     }
 
+    /// Closes every descriptor from `first` on but those; who owns one of the others must not use it any more.
+    package static func close(from first: CInt, except kept: [CInt]) throws(SystemError) {
+        var next = UInt32(first)
+        for number in kept.sorted() where number >= first {
+            if UInt32(number) > next { try syscall("close_range", on: "\(next)-\(number)") { berth_close_range(next, UInt32(number) - 1, 0) } }
+            next = max(next, UInt32(number) + 1)
+        }
+        try syscall("close_range", on: "\(next)-") { berth_close_range(next, UInt32.max, 0) }
+    }
+
     /// Makes `number` refer to the same open file, without close-on-exec: what the next program shall have.
     package static func passOn(_ file: borrowing OwnedFD, as number: CInt) throws(SystemError) {
         let fd = file.rawValue

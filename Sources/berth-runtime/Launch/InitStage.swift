@@ -171,7 +171,13 @@ struct InitStage: ~Copyable {
             })
         try stage.applyAttributes(personality: plan.linux.personality, memoryPolicy: plan.linux.memoryPolicy, cpus: plan.linux.resources?.cpu?.cpus, proc: proc)
         // Waiting for `start`, it is process 1 of its namespace, which ignores what it does not handle; execve takes the handlers away.
-        if fifo != nil { Processes.leave(on: [SIGHUP, SIGINT, SIGQUIT, SIGTERM]) }
+        if let fifo {
+            Processes.leave(on: [SIGHUP, SIGINT, SIGQUIT, SIGTERM])
+            // It may wait for long, and has no business with the host's files meanwhile.
+            try attempt { () throws(SystemError) in
+                try Processes.close(from: CInt(3 + preservedDescriptors), except: [channel.rawValue, fifo, proc.rawValue, diagnostics.debugDescriptor])
+            }
+        }
         let program = try stage.becomeUser(proc: proc)
         diagnostics.note("init: closing the pipe to signal completion")
         guard let path = fifo.map({ "self/fd/\($0)" }) else { throw start(stage, program) }

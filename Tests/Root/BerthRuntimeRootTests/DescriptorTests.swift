@@ -8,6 +8,16 @@ import Testing
 /// Nothing of the host's is open in a container, and no working directory leads out of it (CVE-2024-21626, CVE-2016-9962).
 @Suite(.enabled(if: RuntimeTests.isRoot, "needs root"), .enabled(if: RuntimeTests.hasBusybox, "needs busybox-static"), .serialized)
 struct DescriptorTests {
+    @Test func `a container that waits for start holds no file of the host but its FIFO`() throws {
+        try RuntimeTests.withBundle(["true"]) { (bundle) throws in
+            let id = bundle.id()
+            #expect(try bundle.shell("\(bundle.runtime) --root \(bundle.state) create -b \(bundle.path) \(id) </dev/null 7</etc/hostname").code == 0)
+            let links = try bundle.shell("for fd in /proc/\(try bundle.pid(of: id))/fd/*; do [ ${fd##*/} -lt 3 ] || readlink $fd; done").lines.map(String.init)
+            let foreign = links.filter { !$0.hasSuffix("/\(id)/exec.fifo") && !$0.hasPrefix("socket:") && $0 != "/" && $0 != "/proc" }
+            #expect(foreign.isEmpty, "\(links)")
+        }
+    }
+
     @Test func `no number of a descriptor is a way out as working directory of run`() throws {
         try RuntimeTests.withBundle(["true"]) { (bundle) throws in
             for number in 3..<24 {
