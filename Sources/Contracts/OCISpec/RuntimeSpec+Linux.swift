@@ -139,14 +139,14 @@ extension RuntimeSpec.Linux {
 
     /// Arguments of set_mempolicy(2).
     package struct MemoryPolicy: Codable, Sendable, Equatable {
-        /// "MPOL_BIND" ….
-        package var mode: String
+        /// "MPOL_BIND" …; required.
+        package var mode: String?
         /// Node list, "0-1,3".
         package var nodes: String?
         /// "MPOL_F_STATIC_NODES" ….
         package var flags: [String]
 
-        package init(mode: String, nodes: String? = nil, flags: [String] = []) {
+        package init(mode: String?, nodes: String? = nil, flags: [String] = []) {
             self.mode = mode
             self.nodes = nodes
             self.flags = flags

@@ -14,6 +14,7 @@ enum ConfigValidator {
         try NetworkDevices.check(plan)
         if let rdt = plan.linux.intelRdt { try ResctrlGroup.check(rdt, id: plan.id) }
         try checkPersonality(plan.linux.personality)
+        if let policy = plan.linux.memoryPolicy { try MemoryPolicy.check(policy) }
         if let name = plan.linux.rootfsPropagation, !name.isEmpty, !propagations.contains(name) {
             throw RuntimeError(.invalidArgument, "rootfsPropagation=\(name) is not supported")
         }

@@ -206,7 +206,10 @@ struct ContainerLauncher {
         if !plan.namespaces.separates(.mount) { try? Mounts.detach(plan.rootfs) }
         resctrl?.remove()
         // A cgroup that was refused is somebody else's.
-        if error.code == .conflict { return error }
+        if error.code == .conflict {
+            for creation in made.reversed() { creation.undo() }
+            return error
+        }
         if scope != nil && !made.isEmpty { try? scope?.stop() }
         do throws(CgroupError) { try cgroup.remove() } catch let second { return RuntimeError(error.code, "\(error.message); \(second)") }
         return error

@@ -10,13 +10,24 @@ enum MemoryPolicy {
     static let flags: [String: CInt] = ["MPOL_F_STATIC_NODES": 1 << 15, "MPOL_F_RELATIVE_NODES": 1 << 14, "MPOL_F_NUMA_BALANCING": 1 << 13]
 
     static func apply(_ policy: RuntimeSpec.Linux.MemoryPolicy) throws(RuntimeError) {
-        guard var mode = modes[policy.mode] else { throw RuntimeError(.invalidArgument, "invalid memory policy mode \"\(policy.mode)\"") }
+        let (mode, nodes) = try check(policy)
+        try attempt { () throws(SystemError) in try ProcessAttributes.setMemoryPolicy(mode: mode, nodes: nodes) }
+    }
+
+    /// Mode and nodes in the kernel's numbers.
+    @discardableResult
+    static func check(_ policy: RuntimeSpec.Linux.MemoryPolicy) throws(RuntimeError) -> (mode: CInt, nodes: [Int]) {
+        let name = policy.mode ?? ""
+        guard var mode = modes[name] else { throw RuntimeError(.invalidArgument, "linux.memoryPolicy.mode: invalid memory policy mode \"\(name)\"") }
         for name in policy.flags {
-            guard let flag = flags[name] else { throw RuntimeError(.invalidArgument, "invalid memory policy flag \"\(name)\"") }
+            guard let flag = flags[name] else { throw RuntimeError(.invalidArgument, "linux.memoryPolicy.flags: invalid memory policy flag \"\(name)\"") }
             mode |= flag
         }
-        let nodes = try NumberList.parse(policy.nodes ?? "", field: "linux.memoryPolicy.nodes", limit: 1024)
-        try attempt { () throws(SystemError) in try ProcessAttributes.setMemoryPolicy(mode: mode, nodes: nodes) }
+        let nodes = try NumberList.parse(policy.nodes ?? "", field: "linux.memoryPolicy.nodes: invalid memory policy node", limit: 1024)
+        if name == "MPOL_DEFAULT" || name == "MPOL_LOCAL", !nodes.isEmpty {
+            throw RuntimeError(.invalidArgument, "linux.memoryPolicy: \(name) mode requires 0 nodes but got \(nodes.count)")
+        }
+        return (mode, nodes)
     }
 }
 
