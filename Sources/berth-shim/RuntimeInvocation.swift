@@ -28,11 +28,13 @@ struct RuntimeSettings: Codable, Equatable {
         systemdCgroup = options.systemdCgroup
     }
 
-    static var bundledRuntime: String {
+    /// Beside the shim's own binary; for a shim that stands alone the one on PATH.
+    static let bundledRuntime: String = {
         let own = (try? Files.readLink("/proc/self/exe")) ?? ""
         guard let slash = own.lastIndex(of: "/") else { return "berth-runtime" }
-        return String(own[..<slash]) + "/berth-runtime"
-    }
+        let beside = String(own[..<slash]) + "/berth-runtime"
+        return Files.exists(beside) ? beside : "berth-runtime"
+    }()
 
     /// The runtime is ours, whose behaviour we know: a signal may go straight to the process.
     var isBundled: Bool { binary == Self.bundledRuntime }

@@ -84,12 +84,12 @@ class Peers:
 
     # Daemons
 
-    def supervisor(self, name="s", *args):
+    def supervisor(self, name="s", *args, environment={}):
         """Ours; returns (process, socket)."""
         base = self.folder / name
         base.mkdir(exist_ok=True)
         socket = base / "s.sock"
-        process = self.start(self.bin / "berth-supervisor", "--address", socket, "--root", base / "root", "--state", base / "run", "--log-level", "debug", *args)
+        process = self.start(self.bin / "berth-supervisor", "--address", socket, "--root", base / "root", "--state", base / "run", "--log-level", "debug", *args, environment=environment)
         self.wait_for_containerd(process, socket)
         return process, socket
 

@@ -91,16 +91,17 @@ struct LeasesService: GRPCService {
     }
 
     private static func create(_ request: Leases_CreateRequest, in namespace: String, _ db: Database) throws -> Leases_Lease {
-        guard !request.id.isEmpty else { throw SupervisorError(.invalidArgument, "lease id must be provided: invalid argument") }
+        // As containerd does: dockerd's first builder leaves the name to the server.
+        let id = request.id.isEmpty ? "\(Clock.now)-\(UInt32.random(in: 0 ... .max))" : request.id
         try Labels.validate(request.labels)
         try MetadataDatabase.ensureNamespace(namespace, db)
         let now = Clock.now
         try db.execute(
             sql: "INSERT OR IGNORE INTO leases (namespace, id, labels, created) VALUES (?, ?, ?, ?)",
-            arguments: [namespace, request.id, Labels.encode(request.labels), now])
-        guard db.changesCount > 0 else { throw SupervisorError(.alreadyExists, "lease \"\(request.id)\": already exists") }
+            arguments: [namespace, id, Labels.encode(request.labels), now])
+        guard db.changesCount > 0 else { throw SupervisorError(.alreadyExists, "lease \"\(id)\": already exists") }
         return .with {
-            $0.id = request.id
+            $0.id = id
             $0.labels = request.labels
             $0.createdAt = Timestamps.proto(now)
         }
