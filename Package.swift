@@ -13,8 +13,21 @@ let strict: [SwiftSetting] = [
 /// Set by `make test-unit` and `make test-root`: a test bundle links a program's code, and must not inherit the way the program itself is linked.
 let testing = Context.environment["BERTH_TESTING"] != nil
 
-/// The shim and the runtime: fully static, position dependent, so that they start in under a millisecond and share no library with anybody.
-let staticProgram: [LinkerSetting] = testing ? [] : [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections"], .when(platforms: [.linux]))]
+/// For everything below the dotted line of the diagram: without Swift's regular expressions, a megabyte that a single `contains(String)` links in, and
+/// without Concurrency, whose use is an error this way.
+let light: [SwiftSetting] =
+    strict + [.unsafeFlags(["-Xfrontend", "-disable-implicit-string-processing-module-import", "-Xfrontend", "-disable-implicit-concurrency-module-import"])]
+
+/// The runtime and what only it makes much use of: a smaller program starts no slower.
+let small: [SwiftSetting] = light + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
+
+/// The shim, the runtime and the init: fully static, position dependent, so that they start in under a millisecond and share no library with anybody.
+/// Identical functions are one, and the tables for unwinding the stack, an eighth of the program that nobody reads, are left out.
+let staticProgram: [LinkerSetting] = {
+    if testing { return [] }
+    let options = ["--gc-sections", "--icf=all", "--no-eh-frame-hdr", "-T", "\(Context.packageDirectory)/contrib/link/static.ld"]
+    return [.unsafeFlags(["-static-executable", "-use-ld=lld"] + options.flatMap { ["-Xlinker", $0] }, .when(platforms: [.linux]))]
+}()
 
 /// The daemons and the client: Swift's library inside the program. This halves the anonymous memory of an idle daemon.
 /// The C halves of Foundation are named because the autolink entries of a shared build leave them out.
@@ -89,13 +102,13 @@ let package = Package(
         .executableTarget(
             name: "berth-shim",
             dependencies: ["TaskAPI", "JSONCodec", "OCISpec", "BerthDefaults", "LinuxSystem", "Cgroups", "CProtobufC"],
-            swiftSettings: strict, linkerSettings: staticProgram),
+            swiftSettings: light, linkerSettings: staticProgram),
         .executableTarget(
             name: "berth-runtime",
             dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "SystemdBus", "CSeccomp", "CCap"],
-            swiftSettings: strict, linkerSettings: staticProgram),
+            swiftSettings: small, linkerSettings: staticProgram),
         .executableTarget(
-            name: "berth-init", dependencies: ["LinuxSystem"], swiftSettings: strict, linkerSettings: staticProgram),
+            name: "berth-init", dependencies: ["LinuxSystem"], swiftSettings: light, linkerSettings: staticProgram),
 
         // Contracts: what two programs share
         .target(name: "DockerAPI", path: "Sources/Contracts/DockerAPI", swiftSettings: strict),
@@ -114,18 +127,18 @@ let package = Package(
             name: "DurableStore",
             dependencies: [.product(name: "GRDB", package: "GRDB.swift"), .product(name: "NIOPosix", package: "swift-nio")],
             path: "Sources/Contracts/DurableStore", swiftSettings: strict),
-        .target(name: "OCILayer", dependencies: ["LinuxSystem"], path: "Sources/Contracts/OCILayer", swiftSettings: strict),
+        .target(name: "OCILayer", dependencies: ["LinuxSystem"], path: "Sources/Contracts/OCILayer", swiftSettings: light),
         // Below this line: no Foundation, no Concurrency, no Dispatch.
-        .target(name: "TaskAPI", dependencies: ["CProtobufC"], path: "Sources/Contracts/TaskAPI", exclude: ["protos", "generate.sh"], swiftSettings: strict),
-        .target(name: "OCISpec", path: "Sources/Contracts/OCISpec", swiftSettings: strict),
-        .target(name: "JSONCodec", path: "Sources/Contracts/JSONCodec", swiftSettings: strict),
-        .target(name: "BerthDefaults", path: "Sources/Contracts/BerthDefaults", swiftSettings: strict),
+        .target(name: "TaskAPI", dependencies: ["CProtobufC"], path: "Sources/Contracts/TaskAPI", exclude: ["protos", "generate.sh"], swiftSettings: light),
+        .target(name: "OCISpec", dependencies: ["JSONCodec"], path: "Sources/Contracts/OCISpec", swiftSettings: small),
+        .target(name: "JSONCodec", path: "Sources/Contracts/JSONCodec", swiftSettings: light),
+        .target(name: "BerthDefaults", path: "Sources/Contracts/BerthDefaults", swiftSettings: light),
 
         // Linux: the kernel and the system's C libraries
-        .target(name: "Netlink", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Netlink", swiftSettings: strict),
-        .target(name: "SystemdBus", dependencies: ["LinuxSystem"], path: "Sources/Linux/SystemdBus", swiftSettings: strict),
-        .target(name: "Cgroups", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Cgroups", swiftSettings: strict),
-        .target(name: "LinuxSystem", dependencies: ["CLinux"], path: "Sources/Linux/LinuxSystem", swiftSettings: strict),
+        .target(name: "Netlink", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Netlink", swiftSettings: small),
+        .target(name: "SystemdBus", dependencies: ["LinuxSystem"], path: "Sources/Linux/SystemdBus", swiftSettings: small),
+        .target(name: "Cgroups", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Cgroups", swiftSettings: small),
+        .target(name: "LinuxSystem", dependencies: ["CLinux"], path: "Sources/Linux/LinuxSystem", swiftSettings: light),
         .target(name: "CLinux", path: "Sources/Linux/CLinux"),
         .systemLibrary(name: "CSeccomp", path: "Sources/Linux/CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         .systemLibrary(name: "CCap", path: "Sources/Linux/CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),

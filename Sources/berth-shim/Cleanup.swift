@@ -15,7 +15,7 @@ struct Cleanup {
         do throws(RuntimeInvocation.Failure) {
             try RuntimeInvocation.runAndWait(settings, ["delete", "--force", arguments.id], bundle: bundle)
         } catch {
-            if !error.message.contains("does not exist") {
+            if !error.message.contains(text: "does not exist") {
                 complain("remove container \(arguments.id): \(error.message)")
                 killInit(bundle)
             }

@@ -65,7 +65,7 @@ extension ContainerTask {
             defer { environment.reaper.endLaunch() }
             if options.criuWorkPath.isEmpty, case .success = result { Self.removeWork(work) }
             if case .failure(let failure) = result {
-                let detail = failure.message.contains("left no message") ? process.stdio.runtimeMessage() ?? failure.message : failure.message
+                let detail = failure.message.contains(text: "left no message") ? process.stdio.runtimeMessage() ?? failure.message : failure.message
                 return restoreFailed(.unknown("OCI runtime restore failed: \(detail)"), reply)
             }
             do {

@@ -38,7 +38,7 @@ extension ContainerTask {
         runtime.run(arguments + [id], descriptors: process.stdio.childDescriptors) { [self] result in
             defer { environment.reaper.endLaunch() }
             if case .failure(let failure) = result {
-                let detail = failure.message.contains("left no message") ? process.stdio.runtimeMessage() ?? failure.message : failure.message
+                let detail = failure.message.contains(text: "left no message") ? process.stdio.runtimeMessage() ?? failure.message : failure.message
                 return undoCreate(.unknown("OCI runtime create failed: \(detail)"), completion)
             }
             do {
@@ -121,7 +121,7 @@ extension ContainerTask {
             defer { environment.reaper.endLaunch() }
             unlink(specFile)
             if case .failure(let failure) = result {
-                let detail = failure.message.contains("left no message") ? exec.stdio.runtimeMessage() ?? failure.message : failure.message
+                let detail = failure.message.contains(text: "left no message") ? exec.stdio.runtimeMessage() ?? failure.message : failure.message
                 return execFailed(exec, .unknown("OCI runtime exec failed: \(detail)"), reply)
             }
             do {

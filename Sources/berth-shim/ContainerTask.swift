@@ -177,7 +177,7 @@ final class ContainerTask {
         // A container that was created and never started still has its init process, waiting.
         let force = process.state.phase == .created ? ["--force"] : []
         deleteInRuntime(force) { result in
-            if case .failure(let error) = result, !error.message.contains("does not exist") { failure = error.message }
+            if case .failure(let error) = result, !error.message.contains(text: "does not exist") { failure = error.message }
             step()
         }
         process.stdio.whenDrained(step)

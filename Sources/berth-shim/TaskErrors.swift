@@ -1,3 +1,4 @@
+import LinuxSystem
 import TaskAPI
 
 // The texts that containerd's callers look for (docs/errors.md). containerd appends the class of an error to its message, and takes it off again.
@@ -16,8 +17,8 @@ extension TTRPCStatus {
     /// What a runtime says when it could not deliver a signal.
     static func killFailure(_ message: String) -> TTRPCStatus {
         let lower = message.lowercased()
-        if lower.contains("process already finished") || lower.contains("container not running") || lower.contains("no such process") { return alreadyFinished }
-        if lower.contains("does not exist") { return notFound("no such container") }
+        if lower.contains(text: "process already finished") || lower.contains(text: "container not running") || lower.contains(text: "no such process") { return alreadyFinished }
+        if lower.contains(text: "does not exist") { return notFound("no such container") }
         return unknown("unknown error after kill: \(message)")
     }
 }

@@ -31,6 +31,7 @@ for program in berth-shim berth-runtime; do
   [[ -x bin/$program ]] || continue
   rule "$program is not static" "$(file -L "bin/$program" 2>/dev/null | grep -v 'statically linked')"
 done
+[[ -x bin/berth-runtime ]] && rule "berth-runtime, stripped, is larger than 8 MB" "$(stat -L -c %s bin/berth-runtime | awk '$1 > 8000000')"
 unstripped=$(swift build -c release --show-bin-path 2>/dev/null)
 for program in berth-shim berth-runtime; do
   [[ -x $unstripped/$program ]] || continue

@@ -22,7 +22,7 @@ package enum MediaType {
     package static func isConfig(_ type: String) -> Bool { type == ociConfig || type == dockerConfig }
     package static func isLayer(_ type: String) -> Bool { layerCompression(type) != nil }
     /// Layers whose licence keeps them out of registries; their descriptors say where they are.
-    package static func isNonDistributable(_ type: String) -> Bool { isLayer(type) && (type.contains(".nondistributable.") || type.contains(".foreign.")) }
+    package static func isNonDistributable(_ type: String) -> Bool { isLayer(type) && type.split(separator: ".").contains { $0 == "nondistributable" || $0 == "foreign" } }
 
     /// "", "gzip" or "zstd" for a layer's media type, nil for anything else.
     package static func layerCompression(_ type: String) -> String? {

@@ -152,7 +152,7 @@ extension Cgroup {
     private func hugepages(_ path: String, isV1: Bool) -> [String: CgroupStatistics.Usage] {
         var found: [String: CgroupStatistics.Usage] = [:]
         let last = isV1 ? ".usage_in_bytes" : ".current"
-        for name in (try? Files.entries(of: path)) ?? [] where name.hasPrefix("hugetlb.") && name.hasSuffix(last) && !name.contains(".rsvd.") {
+        for name in (try? Files.entries(of: path)) ?? [] where name.hasPrefix("hugetlb.") && name.hasSuffix(last) && !name.contains(text: ".rsvd.") {
             let prefix = "\(path)/\(name.dropLast(last.count))"
             found[String(name.dropFirst("hugetlb.".count).dropLast(last.count))] =
                 isV1

@@ -1,3 +1,5 @@
+import LinuxSystem
+
 /// A block of addresses in CIDR notation: `172.18.0.0/16`. The address may carry host bits, as an interface address does.
 package struct IPNetwork: Hashable, Sendable, LosslessStringConvertible {
     package let address: IPAddress
@@ -12,7 +14,7 @@ package struct IPNetwork: Hashable, Sendable, LosslessStringConvertible {
 
     package init?(_ text: String) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]), parts[1].first?.isNumber == true,
+        guard parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]), parts[1].first?.isDigit == true,
             (0...address.family.bitWidth).contains(length)
         else { return nil }
         self.init(address, prefixLength: length)

@@ -56,7 +56,7 @@ package final class SystemdManager {
 
     /// The first number in systemd's version, which is written as "252.39-1", "v245-1" or "252 (252.4)"; 0 where there is none.
     package static func version(of text: String) -> Int {
-        let digits = text.drop { !$0.isNumber }.prefix { $0.isNumber }
+        let digits = text.drop { !$0.isDigit }.prefix { $0.isDigit }
         return Int(digits) ?? 0
     }
 

@@ -133,7 +133,7 @@ struct CRIUSession: ~Copyable {
     private func failed(_ job: Job, _ how: String, _ choices: CheckpointOptions, _ log: String) -> RuntimeError {
         let path = "\(choices.logDirectory)/\(log)"
         // The first error is the cause, the last one says only that it failed; that it may not raise its own limit is none.
-        let reason = (try? Files.readText(path))?.split(separator: "\n").first { $0.contains("Error") && !$0.contains("rlimit: Can't setup") }
+        let reason = (try? Files.readText(path))?.split(separator: "\n").first { $0.contains(text: "Error") && !$0.contains(text: "rlimit: Can't setup") }
         let how = how.split(separator: "\n").joined(separator: ", ")
         return RuntimeError(.internalError, "criu failed: type \(job.name) \(how)\(reason.map { ": \($0)" } ?? "") (log file: \(path))")
     }

@@ -79,7 +79,7 @@ enum Interval {
         let units: [(String, Double)] = [("ms", 1), ("us", 0.001), ("µs", 0.001), ("ns", 0.000_001), ("s", 1000), ("m", 60_000), ("h", 3_600_000)]
         var rest = text[...], total = 0.0, found = false
         while !rest.isEmpty {
-            let digits = rest.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+            let digits = rest.prefix { $0.isDigit || $0 == "." }
             guard let number = Double(digits), let unit = units.first(where: { rest.dropFirst(digits.count).hasPrefix($0.0) }) else { return nil }
             total += number * unit.1
             rest = rest.dropFirst(digits.count + unit.0.count)

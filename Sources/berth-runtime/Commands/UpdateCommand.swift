@@ -206,7 +206,7 @@ extension RuntimeSpec.Linux.Resources.BlockIO {
 /// Sizes as people write them: "512m", "1.5g", "64 MiB". All prefixes are powers of 1024.
 enum ByteSize {
     static func parse(_ text: String) -> Int64? {
-        let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+        let digits = text.prefix { $0.isDigit || $0 == "." }
         guard let number = Double(digits), number.isFinite, !digits.hasPrefix("."), !digits.hasSuffix(".") else { return nil }
         var suffix = text.dropFirst(digits.count).drop { $0 == " " }.lowercased()
         if suffix.hasSuffix("b") { suffix.removeLast() }

@@ -72,7 +72,7 @@ enum ConfigValidator {
     private static func checkSysctl(_ rawName: String, _ value: String, _ plan: LaunchPlan) throws(RuntimeError) {
         let name = rawName.split(separator: "/", omittingEmptySubsequences: false).joined(separator: ".")
         func plain(_ text: String) -> Bool { !text.utf8.contains { $0 < 0x20 && $0 != 0x09 } }
-        guard plain(rawName), !rawName.isEmpty, !name.contains("..") else { throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\": not a name") }
+        guard plain(rawName), !rawName.isEmpty, !name.contains(text: "..") else { throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\": not a name") }
         guard plain(value) else { throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\": the value has control characters") }
         if ipcSysctls.contains(name) || name.hasPrefix("fs.mqueue.") {
             if plan.namespaces.separates(.ipc) { return }
