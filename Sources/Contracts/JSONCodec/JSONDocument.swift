@@ -95,6 +95,11 @@ final class JSONDocument {
     }
 
     func integer<Value: FixedWidthInteger>(_ type: Value.Type, at index: Int) throws(JSONError) -> Value {
+        Value(truncatingIfNeeded: try integer(from: Int64(Value.min), to: UInt64(Value.max), at: index))
+    }
+
+    /// The bits of an integer that is neither below `low` nor above `high`.
+    func integer(from low: Int64, to high: UInt64, at index: Int) throws(JSONError) -> UInt64 {
         let node = nodes[index]
         guard node.kind == .number else { throw mismatch("an integer", at: index) }
         var position = Int(node.start)
@@ -112,12 +117,10 @@ final class JSONDocument {
             position += 1
         }
         if !overflow {
-            if !negative, let value = Value(exactly: magnitude) { return value }
-            if negative, let value = magnitude == 1 << 63 ? Value(exactly: Int64.min) : Int64(exactly: magnitude).flatMap({ Value(exactly: -$0) }) {
-                return value
-            }
+            if !negative, magnitude <= high { return magnitude }
+            if negative, magnitude <= low.magnitude { return 0 &- magnitude }
         }
-        throw error("\(JSONError.quoted(text(at: index)).dropFirst().dropLast()) is not between \(Value.min) and \(Value.max)", at: index)
+        throw error("\(JSONError.quoted(text(at: index)).dropFirst().dropLast()) is not between \(low) and \(high)", at: index)
     }
 
     func double(at index: Int) throws(JSONError) -> Double {

@@ -49,8 +49,11 @@ struct JSONWriter {
         for _ in 0..<level { output += indentation }
     }
 
+    /// Punctuation and numbers, as they are.
+    mutating func append(_ text: String) { output += text.utf8 }
+
     /// Escapes what JSON demands and nothing else.
-    private mutating func write(_ text: String) {
+    mutating func write(_ text: String) {
         output.append(UInt8(ascii: "\""))
         for byte in text.utf8 {
             switch byte {

@@ -10,9 +10,9 @@ package import LinuxSystem
 /// itself calls `enter` while it has one thread, which needs no such lock either.
 ///
 /// Spec: OCI runtime-spec, config-linux.md#cgroups-path. Kernel: cgroups(7).
-package struct Cgroup: Codable, Sendable, Equatable {
+package struct Cgroup: Sendable, Equatable {
     /// Its directory in one hierarchy.
-    package struct Directory: Codable, Sendable, Equatable {
+    package struct Directory: Sendable, Equatable {
         package var controllers: [String]
         package var path: String
         /// Where the hierarchy is mounted: the directories between belong to nobody in particular and are not removed.

@@ -20,12 +20,12 @@ enum ConfigLoader {
         return (bytes, try decode(bytes, name: path))
     }
 
-    static func load<Document: Decodable>(_ path: String) throws(RuntimeError) -> Document {
+    static func load<Document: JSONReadable>(_ path: String) throws(RuntimeError) -> Document {
         try decode(try attempt { () throws(SystemError) in try Files.readAll(path, limit: limitBytes) }, name: path)
     }
 
-    static func decode<Document: Decodable>(_ bytes: [UInt8], name: String) throws(RuntimeError) -> Document {
-        do throws(JSONError) { return try JSON.decode(from: bytes) } catch { throw RuntimeError(.invalidArgument, "\(name): \(error)") }
+    static func decode<Document: JSONReadable>(_ bytes: [UInt8], name: String) throws(RuntimeError) -> Document {
+        do throws(JSONError) { return try JSON.read(from: bytes) } catch { throw RuntimeError(.invalidArgument, "\(name): \(error)") }
     }
 
     static func encode(_ document: some Encodable, indented: Bool = false) throws(RuntimeError) -> [UInt8] {

@@ -1,5 +1,6 @@
 import BerthDefaults
 import Glibc
+import JSONCodec
 import LinuxSystem
 import OCISpec
 
@@ -94,7 +95,7 @@ struct ContainerDirectory: ~Copyable {
     }
 
     borrowing func write(_ record: ContainerRecord) throws(RuntimeError) {
-        let bytes = try ConfigLoader.encode(record)
+        let bytes = JSON.write(record)
         let path = statePath
         try attempt { () throws(SystemError) in try Files.replace(path, with: bytes) }
     }

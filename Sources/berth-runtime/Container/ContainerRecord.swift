@@ -3,7 +3,7 @@ import LinuxSystem
 import OCISpec
 
 /// A process that cannot be mistaken for a later one with the same number.
-struct ProcessIdentity: Codable, Equatable {
+struct ProcessIdentity: Equatable {
     let pid: Int32
     /// Ticks since boot, from /proc/PID/stat.
     let startTime: UInt64
@@ -22,9 +22,9 @@ struct ProcessIdentity: Codable, Equatable {
     }
 }
 
-/// state.json: what cannot be asked of the kernel. Written before the first cgroup is made, so that whatever a killed runtime leaves can be found and
-/// removed, and once more when the init exists.
-struct ContainerRecord: Codable {
+/// state.json (`ContainerRecord+JSON.swift`): what cannot be asked of the kernel. Written before the first cgroup is made, so that whatever a killed
+/// runtime leaves can be found and removed, and once more when the init exists.
+struct ContainerRecord {
     var ociVersion: String
     var id: String
     /// Absolute path.
@@ -53,16 +53,16 @@ struct ContainerRecord: Codable {
     /// What `start` and `delete` would otherwise read the whole config for; nil in a file of an older runtime.
     var later: Later?
 
-    struct Later: Codable {
+    struct Later {
         var poststart: [RuntimeSpec.Hook]
         var poststop: [RuntimeSpec.Hook]
         var hasProcess: Bool
+    }
+}
 
-        init(_ spec: RuntimeSpec) {
-            poststart = spec.hooks?.poststart ?? []
-            poststop = spec.hooks?.poststop ?? []
-            hasProcess = spec.process != nil
-        }
+extension ContainerRecord.Later {
+    init(_ spec: RuntimeSpec) {
+        self.init(poststart: spec.hooks?.poststart ?? [], poststop: spec.hooks?.poststop ?? [], hasProcess: spec.process != nil)
     }
 }
 

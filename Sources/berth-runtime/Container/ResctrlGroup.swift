@@ -7,7 +7,7 @@ import OCISpec
 /// A group that has a name of its own (`closID`) is shared and stays; one named after the container is removed with it, as is its monitoring group.
 ///
 /// Spec: config-linux.md#intelrdt. Kernel: Documentation/filesystems/resctrl.rst.
-struct ResctrlGroup: Codable, Equatable {
+struct ResctrlGroup: Equatable {
     /// Directory of the class; the root of resctrl for "/".
     let path: String
     /// `mon_groups/ID` in it.

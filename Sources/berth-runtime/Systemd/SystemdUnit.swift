@@ -7,7 +7,7 @@ import SystemdBus
 /// The unit whose cgroup is the container's, where systemd makes it (`--systemd-cgroup`).
 ///
 /// `cgroupsPath` is then `SLICE:PREFIX:NAME`: the unit `PREFIX-NAME.scope` in SLICE, or, where NAME ends in ".slice", the slice of that name.
-struct SystemdUnit: Codable, Equatable {
+struct SystemdUnit: Equatable {
     let name: String
     /// The slice it is in, by its name alone.
     let slice: String

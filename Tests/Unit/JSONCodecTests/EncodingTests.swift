@@ -35,4 +35,28 @@ private func text(_ value: some Encodable, layout: JSON.Layout = .compact) throw
             #expect(error.description == "a[1]: inf has no form in JSON")
         }
     }
+
+    @Test func `a type that writes itself gives the same text`() throws {
+        struct Inner: Encodable, JSONWritable {
+            let text = "a\"\n\u{1}é", list = ["x", "y"]
+            func write(to object: inout JSONObjectWriter) {
+                object.add("text", text)
+                object.add("list", list)
+            }
+        }
+        struct Outer: Encodable, JSONWritable {
+            let number: Int64 = -1, large = UInt64.max, flag = true, map = ["b": "2", "a": "1"], none: String? = nil, inner = Inner(), inners = [Inner(), Inner()]
+            func write(to object: inout JSONObjectWriter) {
+                object.add("number", number)
+                object.add("large", large)
+                object.add("flag", flag)
+                object.add("map", map)
+                object.add("none", none)
+                object.add("inner", inner)
+                object.add("inners", inners)
+            }
+        }
+        let expected = try text(Outer())
+        #expect(String(decoding: JSON.write(Outer()), as: UTF8.self) == expected)
+    }
 }

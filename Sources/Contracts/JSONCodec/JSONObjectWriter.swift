@@ -1,0 +1,93 @@
+/// A type that writes its members itself: the counterpart of `JSONReadable`.
+package protocol JSONWritable {
+    func write(to object: inout JSONObjectWriter)
+}
+
+/// An object that is being written, member after member, without a tree in between.
+package struct JSONObjectWriter {
+    fileprivate var writer = JSONWriter(layout: .compact)
+    private var isEmpty = true
+
+    /// An object inside this one, or the document's own.
+    fileprivate mutating func object(_ body: (inout JSONObjectWriter) -> Void) {
+        writer.append("{")
+        isEmpty = true
+        body(&self)
+        writer.append("}")
+        isEmpty = false
+    }
+
+    private mutating func begin(_ name: String) {
+        if !isEmpty { writer.append(",") }
+        isEmpty = false
+        writer.write(name)
+        writer.append(":")
+    }
+
+    package mutating func add(_ name: String, _ value: String) {
+        begin(name)
+        writer.write(value)
+    }
+
+    /// Nothing at all without a value, as with the other optional ones.
+    package mutating func add(_ name: String, _ value: String?) { if let value { add(name, value) } }
+
+    package mutating func add(_ name: String, _ value: Bool) {
+        begin(name)
+        writer.append(value ? "true" : "false")
+    }
+
+    package mutating func add(_ name: String, _ value: UInt64) {
+        begin(name)
+        writer.append(value.description)
+    }
+
+    package mutating func add(_ name: String, _ value: Int64) {
+        begin(name)
+        writer.append(value.description)
+    }
+
+    package mutating func add(_ name: String, _ values: [String]) {
+        begin(name)
+        writer.append("[")
+        for (position, value) in values.enumerated() {
+            if position > 0 { writer.append(",") }
+            writer.write(value)
+        }
+        writer.append("]")
+    }
+
+    /// Members sorted by name: the order of a dictionary changes with every run.
+    package mutating func add(_ name: String, _ map: [String: String]) {
+        begin(name)
+        object { inner in
+            for name in map.keys.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) { inner.add(name, map[name]) }
+        }
+    }
+
+    package mutating func add(_ name: String, _ value: some JSONWritable) {
+        begin(name)
+        object { value.write(to: &$0) }
+    }
+
+    package mutating func add(_ name: String, _ value: (some JSONWritable)?) { if let value { add(name, value) } }
+
+    package mutating func add<Value: JSONWritable>(_ name: String, _ values: [Value]) {
+        begin(name)
+        writer.append("[")
+        for (position, value) in values.enumerated() {
+            if position > 0 { writer.append(",") }
+            object { value.write(to: &$0) }
+        }
+        writer.append("]")
+    }
+}
+
+extension JSON {
+    /// Writes a document, without a line feed at the end.
+    package static func write(_ value: some JSONWritable) -> [UInt8] {
+        var document = JSONObjectWriter()
+        document.object { value.write(to: &$0) }
+        return document.writer.output
+    }
+}
