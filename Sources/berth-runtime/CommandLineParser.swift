@@ -17,15 +17,15 @@ struct OptionSpec {
 
 /// What the parser found: options by their long name, and what is left.
 struct ParsedOptions {
-    private(set) var values: [String: [String]] = [:]
+    private var values: [(name: String, value: String)] = []
     var arguments: [String] = []
 
-    fileprivate mutating func add(_ name: String, _ value: String) { values[name, default: []].append(value) }
+    fileprivate mutating func add(_ name: String, _ value: String) { values.append((name, value)) }
 
     /// The last value given.
-    subscript(_ name: String) -> String? { values[name]?.last }
-    func list(_ name: String) -> [String] { values[name] ?? [] }
-    func has(_ name: String) -> Bool { values[name]?.last == "true" }
+    subscript(_ name: String) -> String? { values.last { $0.name == name }?.value }
+    func list(_ name: String) -> [String] { values.filter { $0.name == name }.map(\.value) }
+    func has(_ name: String) -> Bool { self[name] == "true" }
 
     func integer(_ name: String) throws(RuntimeError) -> Int? {
         guard let text = self[name] else { return nil }

@@ -12,14 +12,23 @@ package struct ProcessStat: Sendable {
     /// - Throws: ENOENT or ESRCH when there is no such process.
     package static func of(_ pid: pid_t) throws(SystemError) -> ProcessStat {
         let path = "/proc/\(pid)/stat"
-        let text = String(decoding: try Files.readAll(path), as: UTF8.self)
+        let text = try Files.readAll(path)
         // The name, in parentheses, may itself contain parentheses and spaces: count from the last one.
-        guard let close = text.lastIndex(of: ")") else { throw SystemError(call: "parse", subject: path, errno: .invalid) }
-        let fields = text[text.index(after: close)...].split(separator: " ")
-        guard fields.count > 19, let state = fields[0].first, let parent = pid_t(fields[1]), let start = UInt64(fields[19]) else {
+        guard let close = text.lastIndex(of: UInt8(ascii: ")")) else { throw SystemError(call: "parse", subject: path, errno: .invalid) }
+        let fields = text[(close + 1)...].split(separator: UInt8(ascii: " "), maxSplits: 20)
+        guard fields.count > 19, let state = fields[0].first, let parent = number(fields[1]), let start = number(fields[19]) else {
             throw SystemError(call: "parse", subject: path, errno: .invalid)
         }
-        return ProcessStat(state: state, parent: parent, startTime: start)
+        return ProcessStat(state: Character(Unicode.Scalar(state)), parent: pid_t(truncatingIfNeeded: parent), startTime: start)
+    }
+
+    private static func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
+        var value: UInt64 = 0
+        for digit in digits {
+            guard digit &- UInt8(ascii: "0") <= 9 else { return nil }
+            value = value &* 10 &+ UInt64(digit &- UInt8(ascii: "0"))
+        }
+        return digits.isEmpty ? nil : value
     }
 
     /// Neither dead nor a zombie.

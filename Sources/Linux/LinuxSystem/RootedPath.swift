@@ -140,8 +140,24 @@ package struct RootedPath: ~Copyable {
         return false
     }
 
+    /// Absolute, without empty components, ".", ".." and a slash at the end.
+    private static func isClean(_ path: String) -> Bool {
+        var length = 0, dots = 0, isFirst = true
+        for byte in path.utf8 {
+            if byte != UInt8(ascii: "/") {
+                if isFirst { return false }
+                (length, dots) = (length + 1, dots + (byte == UInt8(ascii: ".") ? 1 : 0))
+                continue
+            }
+            if !isFirst && (length == 0 || (length == dots && length <= 2)) { return false }
+            (length, dots, isFirst) = (0, 0, false)
+        }
+        return length > 0 && !(length == dots && length <= 2)
+    }
+
     /// `path` made absolute and free of ".", ".." and double slashes, by its letters alone.
     package static func cleaned(_ path: String) -> String {
+        if isClean(path) { return path }
         var kept: [String] = []
         for component in components(path) {
             if component == ".." { _ = kept.popLast() } else { kept.append(component) }

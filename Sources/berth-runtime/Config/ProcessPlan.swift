@@ -86,16 +86,16 @@ struct ProcessPlan {
         }
     }
 
-    private static let resources: [String: CInt] = [
-        "RLIMIT_CPU": 0, "RLIMIT_FSIZE": 1, "RLIMIT_DATA": 2, "RLIMIT_STACK": 3, "RLIMIT_CORE": 4, "RLIMIT_RSS": 5, "RLIMIT_NPROC": 6,
-        "RLIMIT_NOFILE": 7, "RLIMIT_MEMLOCK": 8, "RLIMIT_AS": 9, "RLIMIT_LOCKS": 10, "RLIMIT_SIGPENDING": 11, "RLIMIT_MSGQUEUE": 12,
-        "RLIMIT_NICE": 13, "RLIMIT_RTPRIO": 14, "RLIMIT_RTTIME": 15,
+    /// In the order of their numbers.
+    private static let resources: [String] = [
+        "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC", "RLIMIT_NOFILE", "RLIMIT_MEMLOCK",
+        "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
     ]
 
     private static func limits(_ limits: [RuntimeSpec.Rlimit]) throws(RuntimeError) -> [Limit] {
         var result: [Limit] = []
         for limit in limits {
-            guard let resource = resources[limit.type] else { throw RuntimeError(.invalidArgument, "invalid rlimit type: \(limit.type)") }
+            guard let resource = resources.firstIndex(of: limit.type).map(CInt.init) else { throw RuntimeError(.invalidArgument, "invalid rlimit type: \(limit.type)") }
             if result.contains(where: { $0.resource == resource }) { throw RuntimeError(.invalidArgument, "process.rlimits: \(limit.type) is given twice") }
             result.append(Limit(name: limit.type, resource: resource, soft: limit.soft, hard: limit.hard))
         }

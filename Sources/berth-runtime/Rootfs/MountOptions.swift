@@ -42,28 +42,51 @@ struct MountOptions {
     /// For fsconfig: a value or a flag.
     var filesystem: [(key: String, value: String?)] = []
 
-    private static let attributeNames: [String: (set: MountAttributes, clear: MountAttributes)] = [
-        "ro": (.readonly, []), "rw": ([], .readonly), "nosuid": (.nosuid, []), "suid": ([], .nosuid), "nodev": (.nodev, []), "dev": ([], .nodev),
-        "noexec": (.noexec, []), "exec": ([], .noexec), "nodiratime": (.nodiratime, []), "diratime": ([], .nodiratime),
-        "noatime": (.noatime, .atimeMask), "atime": ([], .atimeMask), "relatime": ([], .atimeMask), "norelatime": ([], .atimeMask),
-        "strictatime": (.strictatime, .atimeMask), "nostrictatime": ([], .atimeMask), "nosymfollow": (.nosymfollow, []), "symfollow": ([], .nosymfollow),
-    ]
+    // Switches and not tables: a table of texts is hashed at every start, for the three or four that a mount has.
 
-    private static let propagationNames: [String: Propagation] = [
-        "private": Propagation(kind: .private, recursive: false), "rprivate": Propagation(kind: .private, recursive: true),
-        "shared": Propagation(kind: .shared, recursive: false), "rshared": Propagation(kind: .shared, recursive: true),
-        "slave": Propagation(kind: .slave, recursive: false), "rslave": Propagation(kind: .slave, recursive: true),
-        "unbindable": Propagation(kind: .unbindable, recursive: false), "runbindable": Propagation(kind: .unbindable, recursive: true),
-    ]
+    private static func attribute(_ name: Substring) -> (set: MountAttributes, clear: MountAttributes)? {
+        switch name {
+        case "ro": (.readonly, [])
+        case "rw": ([], .readonly)
+        case "nosuid": (.nosuid, [])
+        case "suid": ([], .nosuid)
+        case "nodev": (.nodev, [])
+        case "dev": ([], .nodev)
+        case "noexec": (.noexec, [])
+        case "exec": ([], .noexec)
+        case "nodiratime": (.nodiratime, [])
+        case "diratime": ([], .nodiratime)
+        case "noatime": (.noatime, .atimeMask)
+        case "strictatime": (.strictatime, .atimeMask)
+        case "atime", "relatime", "norelatime", "nostrictatime": ([], .atimeMask)
+        case "nosymfollow": (.nosymfollow, [])
+        case "symfollow": ([], .nosymfollow)
+        default: nil
+        }
+    }
 
-    /// mount(2) flags that are the filesystem's own in the new API.
-    private static let superblockNames: Set<String> = ["sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime"]
-    /// Accepted and without a meaning here, as in mount(8).
-    private static let ignoredNames: Set<String> = ["defaults", "auto", "noauto", "loud", "silent", "iversion", "noiversion", "nofail", "_netdev", "acl", "noacl"]
+    private static func propagation(_ name: String) -> Propagation? {
+        switch name {
+        case "private": Propagation(kind: .private, recursive: false)
+        case "rprivate": Propagation(kind: .private, recursive: true)
+        case "shared": Propagation(kind: .shared, recursive: false)
+        case "rshared": Propagation(kind: .shared, recursive: true)
+        case "slave": Propagation(kind: .slave, recursive: false)
+        case "rslave": Propagation(kind: .slave, recursive: true)
+        case "unbindable": Propagation(kind: .unbindable, recursive: false)
+        case "runbindable": Propagation(kind: .unbindable, recursive: true)
+        default: nil
+        }
+    }
 
-    /// The names above, for `features`.
+    /// Every option with a meaning of ours or the kernel's, for `features`.
     static var allNames: [String] {
-        Array(attributeNames.keys) + attributeNames.keys.map { "r\($0)" } + Array(propagationNames.keys) + Array(superblockNames)
+        let attributes = [
+            "ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "nodiratime", "diratime", "noatime", "atime", "relatime", "norelatime",
+            "strictatime", "nostrictatime", "nosymfollow", "symfollow",
+        ]
+        let propagations = ["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"]
+        return attributes + attributes.map { "r\($0)" } + propagations + ["sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime"]
             + ["bind", "rbind", "defaults", "remount", "tmpcopyup", "idmap", "ridmap", "src-nofollow", "loud", "silent", "iversion", "noiversion", "acl", "noacl"]
     }
 
@@ -94,15 +117,17 @@ struct MountOptions {
     }
 
     private mutating func add(_ option: String) {
-        if let change = Self.attributeNames[option] {
+        if let change = Self.attribute(option[...]) {
             if option == "relatime" || !change.set.isDisjoint(with: Self.accessTimes) { choosesAccessTimes = true }
             return attributes.apply(set: change.set, clear: change.clear)
         }
-        if let kind = Self.propagationNames[option] { return propagation.append(kind) }
-        if option.hasPrefix("r"), let change = Self.attributeNames[String(option.dropFirst())] { return recursive.apply(set: change.set, clear: change.clear) }
-        if Self.superblockNames.contains(option) { return filesystem.append((option, nil)) }
-        if Self.ignoredNames.contains(option) { return }
+        if let kind = Self.propagation(option) { return propagation.append(kind) }
+        if option.hasPrefix("r"), let change = Self.attribute(option.dropFirst()) { return recursive.apply(set: change.set, clear: change.clear) }
         switch option {
+        // mount(2) flags that are the filesystem's own in the new API.
+        case "sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime": filesystem.append((option, nil))
+        // Accepted and without a meaning here, as in mount(8).
+        case "defaults", "auto", "noauto", "loud", "silent", "iversion", "noiversion", "nofail", "_netdev", "acl", "noacl": break
         case "bind": bind = true
         case "rbind": (bind, bindRecursive) = (true, true)
         case "remount": remount = true

@@ -118,7 +118,7 @@ struct RootfsBuilder: ~Copyable {
             let status = try Files.status(of: target, name: planned.destination)
             try context.set("mode", String(status.st_mode & 0o7777, radix: 8))
         }
-        if planned.options.attributes.set.contains(.readonly) && !Self.pseudo.contains(type) { try context.set("ro") }
+        if planned.options.attributes.set.contains(.readonly) && !Self.isPseudo(type) { try context.set("ro") }
         let attributes = planned.readonlyAtTheEnd ? planned.options.attributes.set.subtracting(.readonly) : planned.options.attributes.set
         let mount = try (consume context).mount(attributes)
         if planned.options.tmpcopyup { try CopyUp.run(from: planned.destination, root: root, into: mount, proc: proc) }
@@ -126,7 +126,12 @@ struct RootfsBuilder: ~Copyable {
         try finish(mount, planned)
     }
 
-    private static let pseudo: Set<String> = ["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "ramfs", "debugfs", "tracefs", "securityfs", "bpf"]
+    private static func isPseudo(_ type: String) -> Bool {
+        switch type {
+        case "proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "ramfs", "debugfs", "tracefs", "securityfs", "bpf": true
+        default: false
+        }
+    }
 
     private borrowing func refuseSymlink(_ destination: String) throws(SystemError) {
         let found = try root.open(destination, O_PATH | O_NOFOLLOW)
