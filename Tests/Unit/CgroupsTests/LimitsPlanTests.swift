@@ -91,7 +91,7 @@ private func lines(_ writes: [CgroupWrite]) -> [String] { writes.map { "\($0.fil
         #expect(message { $0.cpu.shares = 1 } == "linux.resources.cpu.shares: 1 is below the minimum of 2")
         #expect(message { $0.memory.swappiness = 101 } == "linux.resources.memory.swappiness: 101 is not between 0 and 100")
         #expect(message { $0.memory.limit = -2 } == "linux.resources.memory.limit: -2 is neither -1 nor a size")
-        #expect(message { $0.unified = ["memory.high": "1"] } == "linux.resources.unified: only cgroup v2 has such files, this machine runs v1")
+        #expect(message { $0.unified = ["memory.high": "1"] } == "linux.resources.unified: invalid configuration: only cgroup v2 has such files, this machine runs v1")
         #expect(message({ $0.unified = ["nothing": "1"] }, v2: true) == "linux.resources.unified: the specified key has not the form CONTROLLER.VALUE `nothing`")
         #expect(message({ $0.unified = ["../x.y": "1"] }, v2: true) == "linux.resources.unified: \"../x.y\" is no file of a cgroup")
         #expect(message({ $0.memory.swap = 5 }, v2: true) == "linux.resources.memory.swap: 5 includes the memory limit, which is not given")
