@@ -6,7 +6,7 @@ import SwiftProtobuf
 
 /// containerd.services.tasks.v1: what runs. Each call finds the task's shim and passes on.
 struct TasksService: GRPCService {
-    /// How long `List`, `Get` and `Metrics` wait for one shim.
+    /// How long `Get` waits for its shim.
     private static let stateTimeout = Duration.seconds(2)
 
     let database: MetadataDatabase
@@ -166,7 +166,7 @@ struct TasksService: GRPCService {
                     $0.execID = request.execID
                     $0.width = request.width
                     $0.height = request.height
-                })
+                }, repeats: true)
             return Google_Protobuf_Empty()
         }
         handlers.unary(TasksAPI.closeIO) { request, context in
@@ -176,7 +176,7 @@ struct TasksService: GRPCService {
                     $0.id = request.containerID
                     $0.execID = request.execID
                     $0.stdin = request.stdin
-                })
+                }, repeats: true)
             return Google_Protobuf_Empty()
         }
         handlers.unary(TasksAPI.wait) { request, context in
@@ -187,14 +187,14 @@ struct TasksService: GRPCService {
                     .with {
                         $0.id = request.containerID
                         $0.execID = request.execID
-                    })
+                    }, repeats: true)
                 return .with {
                     $0.exitStatus = exit.exitStatus
                     $0.exitedAt = exit.exitedAt
                 }
             } catch {
                 // The shim died while we waited: its clean-up knows, or decides, how the container ended.
-                guard error.code == .unavailable, let exit = await shim.exitAfterDeath() else { throw error }
+                guard error.code == .unavailable, shim.hasEnded, let exit = await shim.exitAfterDeath() else { throw error }
                 return .with {
                     $0.exitStatus = request.execID.isEmpty ? exit.exitStatus : 137
                     $0.exitedAt = exit.exitedAt
@@ -213,22 +213,18 @@ struct TasksService: GRPCService {
                 .with {
                     $0.id = request.containerID
                     $0.execID = request.execID
-                }, timeout: Self.stateTimeout)
+                }, timeout: Self.stateTimeout, repeats: true)
             return .with { $0.process = Self.process(state, container: request.containerID) }
         }
         handlers.unary(TasksAPI.list) { request, context in
             let shims = await tasks.shims(in: try context.requireNamespace())
-            let processes = await Self.ask(shims) { shim -> TaskTypes_Process? in
-                do throws(GRPCStatus) {
-                    let state = try await shim.call(ShimAPI.state, .with { $0.id = shim.id }, timeout: Self.stateTimeout)
-                    return Self.process(state, container: shim.id)
-                } catch {
-                    // A shim that hangs has a task all the same; one that is just going has none.
-                    guard error.code == .deadlineExceeded else { return nil }
-                    return .with {
-                        $0.id = shim.id
-                        $0.status = .unknown
-                    }
+            let processes = await ShimSurvey.ask(shims) { shim throws(GRPCStatus) in
+                Self.process(try await shim.call(ShimAPI.state, .with { $0.id = shim.id }, repeats: true), container: shim.id)
+            } silent: { shim in
+                // A shim that hangs has a task all the same.
+                .with {
+                    $0.id = shim.id
+                    $0.status = .unknown
                 }
             }
             return .with { $0.tasks = processes.sorted { $0.id < $1.id } }
@@ -242,7 +238,7 @@ struct TasksService: GRPCService {
             return Google_Protobuf_Empty()
         }
         handlers.unary(TasksAPI.listPids) { request, context in
-            let response = try await shim(request.containerID, context).call(ShimAPI.pids, .with { $0.id = request.containerID })
+            let response = try await shim(request.containerID, context).call(ShimAPI.pids, .with { $0.id = request.containerID }, repeats: true)
             return .with { $0.processes = response.processes }
         }
         handlers.unary(TasksAPI.update) { request, context in
@@ -252,7 +248,7 @@ struct TasksService: GRPCService {
                     $0.id = request.containerID
                     $0.resources = request.resources
                     $0.annotations = request.annotations
-                })
+                }, repeats: true)
             return Google_Protobuf_Empty()
         }
         handlers.unary(TasksAPI.metrics) { request, context in
@@ -267,25 +263,15 @@ struct TasksService: GRPCService {
                     }
                 }
             }
-            let metrics = await Self.ask(shims) { shim -> Types_Metric? in
-                guard let stats = try? await shim.call(ShimAPI.stats, .with { $0.id = shim.id }, timeout: Self.stateTimeout) else { return nil }
+            let metrics = await ShimSurvey.ask(shims) { shim throws(GRPCStatus) -> Types_Metric? in
+                let stats = try await shim.call(ShimAPI.stats, .with { $0.id = shim.id }, repeats: true)
                 return .with {
                     $0.timestamp = Timestamps.proto(Clock.now)
                     $0.id = shim.id
                     $0.data = stats.stats
                 }
-            }
+            } silent: { _ in nil }
             return .with { $0.metrics = metrics.sorted { $0.id < $1.id } }
-        }
-    }
-
-    /// Asks all shims at once and gathers what they answer.
-    private static func ask<Value: Sendable>(_ shims: [Shim], _ question: @escaping @Sendable (Shim) async -> Value?) async -> [Value] {
-        await withTaskGroup(of: Value?.self) { group in
-            for shim in shims { group.addTask { await question(shim) } }
-            var answers: [Value] = []
-            for await answer in group { if let answer { answers.append(answer) } }
-            return answers
         }
     }
 

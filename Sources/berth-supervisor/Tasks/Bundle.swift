@@ -112,10 +112,9 @@ struct Bundle: Sendable {
         }
     }
 
-    func save(_ bootstrap: Bootstrap, binary: String) throws {
-        try Files.replace("\(path)/shim-binary-path", with: Array(binary.utf8))
-        try Files.replace("\(path)/bootstrap.json", with: Array(try JSONEncoder().encode(bootstrap)))
-    }
+    func save(binary: String) throws { try Files.replace("\(path)/shim-binary-path", with: Array(binary.utf8)) }
+
+    func save(_ bootstrap: Bootstrap) throws { try Files.replace("\(path)/bootstrap.json", with: Array(try JSONEncoder().encode(bootstrap))) }
 
     func loadBootstrap() throws -> Bootstrap { try Bootstrap(output: try Files.readAll("\(path)/bootstrap.json", limit: 64 << 10)) }
 

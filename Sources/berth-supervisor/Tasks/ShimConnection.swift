@@ -1,10 +1,12 @@
 import BerthDefaults
 import ContainerdAPI
 import FoundationEssentials
+import Glibc
 import GRPCSocket
 import NIOCore
 import NIOPosix
 import SwiftProtobuf
+import Synchronization
 
 /// The client side of one shim's ttrpc socket. Calls run side by side; a slow answer holds up nobody.
 ///
@@ -25,7 +27,9 @@ final class ShimConnection: ChannelInboundHandler, @unchecked Sendable {
     private var pending: [UInt32: Continuation] = [:]
     private var nextStream: UInt32 = 1
     private var isClosed = false
-    private var onClose: (@Sendable () -> Void)?
+    private var hasAnswered = false
+    private var onClose: (@Sendable (_ hasAnswered: Bool) -> Void)?
+    private let closed = Atomic(false)
 
     private init(loop: any EventLoop, key: TaskKey, version: Int) {
         self.loop = loop
@@ -35,6 +39,8 @@ final class ShimConnection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     /// Connects to a shim.
+    /// - Throws: `unavailable` when nobody listens there; `deadlineExceeded` when that cannot be said: the shim's queue of connections is full because it
+    ///   is stopped, or we are out of descriptors.
     static func connect(_ key: TaskKey, to bootstrap: Bundle.Bootstrap, on loop: any EventLoop) async throws(GRPCStatus) -> ShimConnection {
         let connection = ShimConnection(loop: loop, key: key, version: bootstrap.version)
         do {
@@ -45,18 +51,22 @@ final class ShimConnection: ChannelInboundHandler, @unchecked Sendable {
                 .connect(unixDomainSocketPath: path).get()
             return connection
         } catch let error as SupervisorError {
-            throw GRPCStatus(error.code, error.message)
+            throw GRPCStatus(.unavailable, error.message)
         } catch {
-            throw GRPCStatus(.unavailable, "connect to the shim of \(key): \(error)")
+            let isGone = (error as? IOError).map { [ECONNREFUSED, ENOENT, ENOTDIR].contains($0.errnoCode) } ?? false
+            throw GRPCStatus(isGone ? .unavailable : .deadlineExceeded, "connect to the shim of \(key): \(error)")
         }
     }
 
     /// Calls `body` once the connection is gone, at once if it is already.
-    func whenClosed(_ body: @escaping @Sendable () -> Void) {
+    func whenClosed(_ body: @escaping @Sendable (_ hasAnswered: Bool) -> Void) {
         loop.execute {
-            if self.isClosed { body() } else { self.onClose = body }
+            if self.isClosed { body(self.hasAnswered) } else { self.onClose = body }
         }
     }
+
+    /// Whether it is gone. From any thread.
+    var hasClosed: Bool { closed.load(ordering: .acquiring) }
 
     // MARK: Calls
 
@@ -174,6 +184,7 @@ final class ShimConnection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     private func received(_ frame: TTRPCFrame) {
+        hasAnswered = true
         do {
             let response = try TTRPC_Response(serializedBytes: [UInt8](frame.payload.readableBytesView))
             if response.hasStatus, response.status.code != 0 {
@@ -190,10 +201,12 @@ final class ShimConnection: ChannelInboundHandler, @unchecked Sendable {
     private func lost(_ why: String) {
         guard !isClosed else { return }
         isClosed = true
+        closed.store(true, ordering: .releasing)
         let waiting = pending
         pending = [:]
-        for continuation in waiting.values { continuation.resume(returning: .failure(GRPCStatus(.unavailable, "\(name): \(why)"))) }
-        onClose?()
+        // First who makes the connection again, then who may want to call again.
+        onClose?(hasAnswered)
         onClose = nil
+        for continuation in waiting.values { continuation.resume(returning: .failure(GRPCStatus(.unavailable, "\(name): \(why)"))) }
     }
 }

@@ -68,9 +68,11 @@ struct ShimLauncher: Sendable {
         try bundle.create(spec: spec)
         logs.follow(bundle)
         do {
+            // Before the start: when we are killed in the middle of it, our next life finds out which program cleans up.
+            try bundle.save(binary: binary)
             let output = try run(bundle, binary: binary, arguments: ["-id", bundle.key.id, "start"], input: options.map { try $0.serializedBytes() } ?? [])
             let bootstrap = try Bundle.Bootstrap(output: output)
-            try bundle.save(bootstrap, binary: binary)
+            try bundle.save(bootstrap)
             return bootstrap
         } catch {
             logs.forget(bundle.key)

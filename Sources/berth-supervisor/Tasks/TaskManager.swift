@@ -22,6 +22,7 @@ final class TaskManager: Sendable {
 
     private static let shutdownTimeout = Duration.seconds(3)
     private static let recoveryTimeout = Duration.seconds(5)
+    private static let connectPause = Duration.milliseconds(100)
 
     private let root: String
     private let launcher: ShimLauncher
@@ -102,7 +103,7 @@ final class TaskManager: Sendable {
                 try launcher.start(bundle, spec: request.spec, binary: binary, options: request.options)
             }
             do {
-                shim = Shim(bundle: bundle, connection: try await ShimConnection.connect(key, to: bootstrap, on: group.next()))
+                shim = try await Shim.connect(bundle, to: bootstrap, on: group.next())
             } catch {
                 // It said that it serves, and does not: nothing of it may stay.
                 _ = try? await BlockingThread.run { try launcher.delete(bundle) }
@@ -166,11 +167,16 @@ final class TaskManager: Sendable {
         let response: Shim_DeleteResponse
         shim.expectEnd()
         do {
-            response = try await shim.call(ShimAPI.delete, .with { $0.id = key.id })
+            response = try await shim.call(ShimAPI.delete, .with { $0.id = key.id }, repeats: true)
         } catch {
+            // The connection broke before the answer, and the task that was deleted is not there to be deleted again.
+            if error.code == .notFound, let exit = shim.exit {
+                startCleaning(shim, isHalfMade: false)
+                return exit
+            }
             shim.stay()
             // The shim went away in the middle: what its clean-up finds is the answer.
-            if error.code == .unavailable {
+            if error.code == .unavailable, shim.hasEnded {
                 if entries.withLock({ if case .live(let current)? = $0[key] { current === shim } else { false } }) { died(shim) }
                 if let exit = await shim.exitAfterDeath() { return exit }
             }
@@ -193,7 +199,7 @@ final class TaskManager: Sendable {
                     _ = try? await shim.call(ShimAPI.shutdown, .with { $0.id = shim.id }, timeout: Self.shutdownTimeout)
                     if await !shim.waitForEnd(timeout: Self.shutdownTimeout) {
                         Log.warn("a shim does not end", ["container": shim.id, "namespace": shim.key.namespace])
-                        shim.connection.close()
+                        shim.abandon()
                     }
                     shim.bury(nil)
                     await removeBundle(shim.bundle)
@@ -286,6 +292,13 @@ final class TaskManager: Sendable {
     func received(_ envelope: Types_Envelope) throws {
         if envelope.topic == "/tasks/exit", let exit = AnyMessages.unpack(envelope.event, as: Events_TaskExit.self), exit.id == exit.containerID {
             let key = TaskKey(namespace: envelope.namespace, id: exit.containerID)
+            if case .live(let shim)? = entries.withLock({ $0[key] }) {
+                shim.exit = .with {
+                    $0.pid = exit.pid
+                    $0.exitStatus = exit.exitStatus
+                    $0.exitedAt = exit.exitedAt
+                }
+            }
             if entries.withLock({ $0[key] != nil }), !exits.claim(Bundle(key: key, root: root)) { return }
         }
         try events.forward(envelope)
@@ -312,28 +325,38 @@ final class TaskManager: Sendable {
         return count
     }
 
+    /// Connects to the shim. What happened to its task meanwhile is asked afterwards: a shim that does not answer holds up nobody who asks for it.
     private func recover(_ bundle: Bundle) async -> Shim? {
         do {
-            let bootstrap = try bundle.loadBootstrap()
-            let shim = Shim(bundle: bundle, connection: try await ShimConnection.connect(bundle.key, to: bootstrap, on: group.next()))
+            let shim = try await findAgain(bundle)
             logs.follow(bundle)
             entries.withLock { $0[bundle.key] = .live(shim) }
             shim.watch { [self] shim in died(shim) }
-            guard await reportMissedExit(shim) else {
-                startCleaning(shim, isHalfMade: false)
-                return nil
+            Task { [self] in
+                if await !reportMissedExit(shim) { startCleaning(shim, isHalfMade: false) }
             }
             return shim
         } catch {
             Log.warn("no shim answers for a bundle, cleaning up", ["container": bundle.key.id, "namespace": bundle.key.namespace, "reason": "\(error)"])
-            if (try? bundle.loadBinary()) != nil {
+            if (try? bundle.loadBootstrap()) != nil {
                 _ = await bury(bundle)
             } else {
-                // It was never started.
-                try? bundle.remove()
+                // We died in the middle of its start: nobody has heard of it.
+                _ = try? await BlockingThread.run { [launcher] in try launcher.delete(bundle) }
             }
             forget(bundle.key)
             return nil
+        }
+    }
+
+    /// - Throws: when nobody listens on the shim's socket. As long as somebody does, the shim lives, however long it takes to accept.
+    private func findAgain(_ bundle: Bundle) async throws -> Shim {
+        let bootstrap = try bundle.loadBootstrap()
+        while true {
+            do throws(GRPCStatus) { return try await Shim.connect(bundle, to: bootstrap, on: group.next()) } catch {
+                guard error.code == .deadlineExceeded else { throw error }
+                try await Task.sleep(for: Self.connectPause)
+            }
         }
     }
 
@@ -341,11 +364,17 @@ final class TaskManager: Sendable {
     /// - Returns: whether the shim has a task at all: we may have died between its start and the task's creation.
     private func reportMissedExit(_ shim: Shim) async -> Bool {
         let state: Shim_StateResponse
-        do { state = try await shim.call(ShimAPI.state, .with { $0.id = shim.id }, timeout: Self.recoveryTimeout) } catch {
+        do { state = try await shim.call(ShimAPI.state, .with { $0.id = shim.id }, repeats: true) } catch {
             if error.code == .notFound { shim.expectEnd() }
             return error.code != .notFound
         }
-        guard state.status == .stopped, exits.claim(shim.bundle) else { return true }
+        guard state.status == .stopped else { return true }
+        shim.exit = .with {
+            $0.pid = state.pid
+            $0.exitStatus = state.exitStatus
+            $0.exitedAt = state.exitedAt
+        }
+        guard exits.claim(shim.bundle) else { return true }
         events.publish(
             Events_TaskExit.with {
                 $0.containerID = shim.id

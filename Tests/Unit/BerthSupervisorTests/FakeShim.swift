@@ -13,6 +13,10 @@ final class FakeShim: Sendable {
         var silent: Set<String> = []
         /// Methods that fail with this code.
         var failing: [String: Int32] = [:]
+        /// Methods at whose first call the connection breaks instead of an answer, and how they fail from then on (0: not at all).
+        var breaking: [String: Int32] = [:]
+        /// Every connection is closed as soon as it is made.
+        var breaksAtOnce = false
         var status: TaskTypes_Status = .running
     }
 
@@ -55,6 +59,7 @@ final class FakeShim: Sendable {
         let server = try await ServerBootstrap(group: group)
             .childChannelInitializer { [self] channel in
                 connections.withLock { $0.append(channel) }
+                if behaviour.withLock({ $0.breaksAtOnce }) { return channel.eventLoop.makeFailedFuture(ChannelError.eof) }
                 return channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Handler(shim: self)) }
             }
             .bind(unixDomainSocketPath: socket, cleanupExistingSocketFile: true).get()
@@ -70,6 +75,24 @@ final class FakeShim: Sendable {
         try? await server?.close()
         for connection in connections.withLock({ $0 }) { try? await connection.close() }
         connections.withLock { $0 = [] }
+    }
+
+    /// All connections break, and it goes on listening.
+    func cut() async {
+        let broken = connections.withLock { connections in
+            defer { connections = [] }
+            return connections
+        }
+        for connection in broken { try? await connection.close() }
+    }
+
+    /// Whether the connection breaks at this call.
+    private func breaks(at method: String) -> Bool {
+        behaviour.withLock { behaviour in
+            guard let code = behaviour.breaking.removeValue(forKey: method) else { return false }
+            if code != 0 { behaviour.failing[method] = code }
+            return true
+        }
     }
 
     func count(_ method: String) -> Int { calls.withLock { $0.count { $0 == method } } }
@@ -119,6 +142,7 @@ final class FakeShim: Sendable {
             inbound.writeBuffer(&data)
             while let frame = try? TTRPCFrame.read(from: &inbound) {
                 guard let request = try? TTRPC_Request(serializedBytes: Array(frame.payload.readableBytesView)) else { continue }
+                if shim.breaks(at: request.method) { return context.close(promise: nil) }
                 if let response = shim.answer(request.method), let bytes: [UInt8] = try? response.serializedBytes() {
                     var out = ByteBuffer()
                     TTRPCFrame.write(.response, stream: frame.stream, payload: bytes, to: &out)

@@ -10,72 +10,6 @@ import Testing
 @testable import berth_supervisor
 
 @Suite struct `Tasks and their shims` {
-    private struct Setting {
-        let directory: String
-        let group: MultiThreadedEventLoopGroup
-        let events = EventExchange()
-        let manager: TaskManager
-
-        init(directory: String, group: MultiThreadedEventLoopGroup, shimTimeout: Duration = .seconds(10)) throws {
-            self.directory = directory
-            self.group = group
-            let logs = try ShimLogs()
-            manager = TaskManager(
-                root: directory + "/shims", launcher: ShimLauncher(address: directory + "/s.sock", logs: logs, timeout: shimTimeout), logs: logs,
-                events: events, group: group, checkpoints: CheckpointDirectories(root: directory + "/checkpoints"))
-        }
-
-        /// As after a restart: another manager over the same directory.
-        func restarted() throws -> Setting { try Setting(directory: directory, group: group) }
-
-        func bundle(_ id: String) -> String { "\(directory)/shims/moby/\(id)" }
-        func exists(_ id: String) -> Bool { FileManager.default.fileExists(atPath: bundle(id)) }
-    }
-
-    private func withSetting(shimTimeout: Duration = .seconds(10), _ body: (Setting) async throws -> Void) async throws {
-        let directory = "/tmp/berth-test-\(getpid())-\(UUID().uuidString.prefix(8))"
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: directory) }
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        do { try await body(try Setting(directory: directory, group: group, shimTimeout: shimTimeout)) } catch {
-            try await group.shutdownGracefully()
-            throw error
-        }
-        try await group.shutdownGracefully()
-    }
-
-    private func key(_ id: String) -> TaskKey { TaskKey(namespace: "moby", id: id) }
-
-    private func request(_ shim: FakeShim) -> TaskManager.CreateRequest {
-        .init(runtime: shim.binary, spec: Array("{\"ociVersion\":\"1.0.2\"}".utf8), options: nil, rootfs: [], stdin: "", stdout: "", stderr: "", terminal: false)
-    }
-
-    /// The next `count` exits, or what came within two seconds.
-    private func exits(_ subscription: EventExchange.Subscription, _ count: Int) async -> [Events_TaskExit] {
-        let task = Task {
-            var found: [Events_TaskExit] = []
-            for await envelope in subscription.envelopes {
-                if let exit = AnyMessages.unpack(envelope.event, as: Events_TaskExit.self) { found.append(exit) }
-                if found.count == count { break }
-            }
-            return found
-        }
-        let timer = Task {
-            try await Task.sleep(for: .seconds(2))
-            task.cancel()
-        }
-        defer { timer.cancel() }
-        return await task.value
-    }
-
-    private func eventually(_ condition: () -> Bool) async throws {
-        for _ in 0..<500 {
-            if condition() { return }
-            try await Task.sleep(for: .milliseconds(10))
-        }
-        Issue.record("did not happen within five seconds")
-    }
-
     @Test func `a task is created, found and deleted, and its bundle goes`() async throws {
         try await withSetting { setting in
             let shim = try await FakeShim(directory: setting.directory + "/a", group: setting.group)
@@ -221,7 +155,8 @@ import Testing
             let shim = try await FakeShim(directory: setting.directory + "/a", group: setting.group)
             let bundle = berth_supervisor.Bundle(key: key("a"), root: setting.directory + "/shims")
             try bundle.create(spec: Array("{}".utf8))
-            try bundle.save(try berth_supervisor.Bundle.Bootstrap(output: Array("unix://\(shim.directory)/shim.sock".utf8)), binary: shim.binary)
+            try bundle.save(binary: shim.binary)
+            try bundle.save(try berth_supervisor.Bundle.Bootstrap(output: Array("unix://\(shim.directory)/shim.sock".utf8)))
             await shim.die()
             let subscription = setting.events.subscribe(try FilterSet([]))
             try setting.manager.recover()
