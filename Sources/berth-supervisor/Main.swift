@@ -34,6 +34,7 @@ struct Main {
         case .check(let config, let repairs, let quick): exit(try check(config, repairs: repairs, quick: quick))
         case .serve(let config):
             Log.configure(level: config.logLevel, format: config.logFormat)
+            DescriptorLimit.raise()
             try await Supervisor(config: config).run { await signals.first() }
         }
     }

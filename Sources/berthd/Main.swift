@@ -29,6 +29,7 @@ struct Main {
         case .serve(let config):
             Log.configure(level: config.debug ? .debug : Log.Level(name: config.logLevel) ?? .info, json: config.logFormat == "json")
             umask(0o022)
+            DescriptorLimit.raise()
             guard geteuid() == 0 else { throw DaemonError(.permissionDenied, "berthd needs to be started as root") }
             try await Daemon(config).run()
         }
