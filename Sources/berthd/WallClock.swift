@@ -12,7 +12,11 @@ struct WallClock: Sendable, Hashable, Comparable, Codable {
         return WallClock(seconds: Int64(time.tv_sec), nanoseconds: Int32(time.tv_nsec))
     }
 
-    var nanosecondsSinceEpoch: Int64 { seconds * 1_000_000_000 + Int64(nanoseconds) }
+    /// Between the years 1824 and 2116; a clock beyond them must not end the daemon, nor the difference of two such times.
+    var nanosecondsSinceEpoch: Int64 {
+        let bound: Int64 = 4_600_000_000
+        return min(max(seconds, -bound), bound) * 1_000_000_000 + Int64(nanoseconds)
+    }
 
     init(seconds: Int64, nanoseconds: Int32) {
         self.seconds = seconds

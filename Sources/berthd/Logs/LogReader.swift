@@ -36,7 +36,13 @@ struct LogReader: Sendable {
     /// Everything up to now.
     func replay(_ record: ContainerRecord, _ options: Options, _ write: (ByteBuffer) async throws -> Void) async throws {
         let session = try await LogSession.open(record, options)
-        while let piece = try await session.next() { try await write(piece) }
+        var piece = try await session.next()
+        while let present = piece {
+            // The next piece is read and converted while this one is on its way to the client.
+            async let following = session.next()
+            try await write(present)
+            piece = try await following
+        }
     }
 
     /// Everything up to now and, with `follow`, what comes until the container ends.
@@ -76,6 +82,8 @@ final class LogSession: @unchecked Sendable {
     private let options: LogReader.Options
     private let framed: Bool
     private let isLocal: Bool
+    /// For requests that want the text alone.
+    private let converter: JSONLogConverter?
     private(set) var isPastUntil = false
 
     private init(_ files: consuming LogFiles, _ options: LogReader.Options, framed: Bool, isLocal: Bool) {
@@ -83,6 +91,8 @@ final class LogSession: @unchecked Sendable {
         self.options = options
         self.framed = framed
         self.isLocal = isLocal
+        let isPlain = !isLocal && options.since == nil && options.until == nil && !options.timestamps && !options.details
+        converter = isPlain ? JSONLogConverter(stdout: options.stdout, stderr: options.stderr, framed: framed) : nil
     }
 
     static func open(_ record: ContainerRecord, _ options: LogReader.Options) async throws -> LogSession {
@@ -108,7 +118,7 @@ final class LogSession: @unchecked Sendable {
             }
             let bytes = try file.read(limit: 256 << 10)
             var output = ByteBuffer()
-            output.reserveCapacity(bytes.count)
+            output.reserveCapacity(bytes.count + 64)
             let consumed = bytes.withUnsafeBytes { isLocal ? convertEntries($0, into: &output) : convert($0, into: &output) }
             file.position += Int64(consumed)
             if consumed == 0 {
@@ -134,11 +144,27 @@ final class LogSession: @unchecked Sendable {
         var start = 0
         while start < bytes.count, let end = memchr(base + start, 0x0A, bytes.count - start) {
             let length = UnsafeRawPointer(end) - (base + start)
-            if let line = JSONLogLine(UnsafeRawBufferPointer(start: base + start, count: length)) { append(line, to: &output) }
+            let bytes = UnsafeRawBufferPointer(start: base + start, count: length)
+            if !convertPlain(bytes, into: &output), let line = JSONLogLine(bytes) { append(line, to: &output) }
             start += length + 1
             if isPastUntil { break }
         }
         return start
+    }
+
+    /// - Returns: false for a line that has to be looked at more closely.
+    @inline(__always)
+    private func convertPlain(_ line: UnsafeRawBufferPointer, into output: inout ByteBuffer) -> Bool {
+        guard let converter else { return false }
+        var isPlain = true
+        output.writeWithUnsafeMutableBytes(minimumWritableBytes: line.count + 16) { target in
+            guard let target = target.baseAddress, let count = converter.convert(line, to: target) else {
+                isPlain = false
+                return 0
+            }
+            return count
+        }
+        return isPlain
     }
 
     /// The same for the entries of the local driver.

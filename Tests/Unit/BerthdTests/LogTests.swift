@@ -27,12 +27,42 @@ private func text(of line: String) -> (String, Bool, String)? {
     #expect(text(of: "not json") == nil)
 }
 
+private func converted(_ line: String, framed: Bool = false, stderr: Bool = true) -> [UInt8]? {
+    var line = line
+    return line.withUTF8 { bytes in
+        var output = [UInt8](repeating: 0, count: bytes.count + 16)
+        let count = output.withUnsafeMutableBytes { JSONLogConverter(stdout: true, stderr: stderr, framed: framed).convert(UnsafeRawBufferPointer(bytes), to: $0.baseAddress!) }
+        return count.map { Array(output[..<$0]) }
+    }
+}
+
+@Test func `the fast way through a log says the same as the careful one`() {
+    let texts = [
+        "", "a", "0123456789abcdef", "0123456789abcdefg\\n", #"a \"b\" \\\\ \u00e9\ud83d\ude00\n"#, #"\u003c\u2028\ufffd\t\r\b\f\/ and a longer text behind it\n"#, #"\ud83d alone"#,
+        "öäü 日本語 öäü 日本語", String(repeating: "x", count: 1000) + #"\n"#,
+    ]
+    for content in texts {
+        for stream in ["stdout", "stderr"] {
+            let line = #"{"log":""# + content + #"","stream":""# + stream + #"","time":"2026-01-02T03:04:05.1Z"}"#
+            let expected = text(of: line)?.0
+            #expect(converted(line).map { String(decoding: $0, as: UTF8.self) } == expected, "\(line)")
+            let framed = converted(line, framed: true)
+            #expect(framed.map { Array($0.prefix(8)) } == StreamFrame(kind: stream == "stdout" ? .stdout : .stderr, length: UInt32(expected?.utf8.count ?? 0)).header)
+            #expect(converted(line, stderr: false)?.isEmpty == (stream == "stderr" || expected?.isEmpty == true))
+            for cut in 0..<min(60, line.utf8.count) where cut > 0 { #expect(converted(String(line.dropLast(cut))) == nil) }
+        }
+    }
+    #expect(converted(#"{"log":"x\n","stream":"stdout","attrs":{"k":"}"},"time":"t"}"#) == nil, "attributes are for the careful one")
+}
+
+
 @Test func `times are read and written as Go does`() {
     #expect(WallClock(seconds: 0, nanoseconds: 0).rfc3339 == "1970-01-01T00:00:00Z")
     #expect(WallClock(rfc3339: "2026-01-02T03:04:05.123456789Z")?.rfc3339 == "2026-01-02T03:04:05.123456789Z")
     #expect(WallClock(rfc3339: "2026-01-02T03:04:05.5+01:00")?.rfc3339 == "2026-01-02T02:04:05.5Z")
     #expect(WallClock(rfc3339: "2026-02-29")?.rfc3339 == "2026-03-01T00:00:00Z")
     #expect(WallClock(rfc3339: "yesterday") == nil)
+    #expect(WallClock(seconds: .max, nanoseconds: 1).nanosecondsSinceEpoch - WallClock(seconds: .min, nanoseconds: 0).nanosecondsSinceEpoch > 0, "a clock that jumps by centuries")
     #expect(WallClock(rfc3339: "2024-02-29T00:00:00Z")?.fixedRFC3339 == "2024-02-29T00:00:00.000000000Z")
 }
 
