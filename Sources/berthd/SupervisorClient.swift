@@ -34,7 +34,25 @@ struct SupervisorClient: Sendable {
     let namespace: String
     let snapshotter: String
 
-    private func call<Request: Message, Response: Message>(_ method: RPCMethod<Request, Response>, _ request: Request, timeout: Duration? = nil) async throws -> Response {
+    /// How long a call is made again whose connection broke.
+    private static let repeatingTime = Duration.seconds(20)
+
+    /// - Parameter repeats: for what may be done twice: when the connection breaks before the answer, as when the supervisor is replaced, the call is made
+    ///   again.
+    private func call<Request: Message, Response: Message>(
+        _ method: RPCMethod<Request, Response>, _ request: Request, timeout: Duration? = nil, repeats: Bool = false
+    ) async throws -> Response {
+        let deadline = ContinuousClock.now + Self.repeatingTime
+        while true {
+            do {
+                return try await single(method, request, timeout: timeout)
+            } catch let error as DaemonError where repeats && error.code == .unavailable && ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+        }
+    }
+
+    private func single<Request: Message, Response: Message>(_ method: RPCMethod<Request, Response>, _ request: Request, timeout: Duration?) async throws -> Response {
         do {
             return try await grpc.unary(method, request, namespace: namespace, timeout: timeout)
         } catch {
@@ -61,7 +79,7 @@ struct SupervisorClient: Sendable {
         var request = Snapshots_MountsRequest()
         request.snapshotter = snapshotter
         request.key = key
-        return try await call(SnapshotsAPI.mounts, request).mounts
+        return try await call(SnapshotsAPI.mounts, request, repeats: true).mounts
     }
 
     /// Removes a layer; one that is gone already is fine.
@@ -69,7 +87,7 @@ struct SupervisorClient: Sendable {
         var request = Snapshots_RemoveSnapshotRequest()
         request.snapshotter = snapshotter
         request.key = key
-        try await ignoringNotFound { _ = try await self.call(SnapshotsAPI.remove, request) }
+        try await ignoringNotFound { _ = try await self.call(SnapshotsAPI.remove, request, repeats: true) }
     }
 
     /// Bytes of the container's own layer.
@@ -77,7 +95,7 @@ struct SupervisorClient: Sendable {
         var request = Snapshots_UsageRequest()
         request.snapshotter = snapshotter
         request.key = key
-        return try await call(SnapshotsAPI.usage, request).size
+        return try await call(SnapshotsAPI.usage, request, repeats: true).size
     }
 
     // MARK: Containers
@@ -107,7 +125,7 @@ struct SupervisorClient: Sendable {
 
     func deleteContainer(id: String) async throws {
         let request = Containers_DeleteContainerRequest.with { $0.id = id }
-        try await ignoringNotFound { _ = try await self.call(ContainersAPI.delete, request) }
+        try await ignoringNotFound { _ = try await self.call(ContainersAPI.delete, request, repeats: true) }
     }
 
     // MARK: Tasks
@@ -127,7 +145,13 @@ struct SupervisorClient: Sendable {
                 $0.value = try Runc_Options.with { $0.binaryName = runtime.binaryName }.serializedData()
             }
         }
-        return Int32(bitPattern: try await call(TasksAPI.create, request).pid)
+        do {
+            return Int32(bitPattern: try await call(TasksAPI.create, request).pid)
+        } catch let error as DaemonError where error.code == .alreadyExists {
+            // The last life's, whose deletion was cut short. One that runs refuses to be deleted.
+            try await deleteTask(id: id)
+            return Int32(bitPattern: try await call(TasksAPI.create, request).pid)
+        }
     }
 
     /// Starts the init, or with `execID` an exec. Answers with the pid.
@@ -145,7 +169,7 @@ struct SupervisorClient: Sendable {
     func deleteTask(id: String) async throws -> Exit? {
         let request = Tasks_DeleteTaskRequest.with { $0.containerID = id }
         do {
-            let response = try await call(TasksAPI.delete, request)
+            let response = try await call(TasksAPI.delete, request, repeats: true)
             return Exit(code: Int(response.exitStatus), at: WallClock(response.exitedAt))
         } catch let error as DaemonError where error.code == .notFound {
             return nil
@@ -157,19 +181,20 @@ struct SupervisorClient: Sendable {
             $0.containerID = id
             $0.execID = execID
         }
-        try await ignoringNotFound { _ = try await self.call(TasksAPI.deleteProcess, request) }
+        try await ignoringNotFound { _ = try await self.call(TasksAPI.deleteProcess, request, repeats: true) }
     }
 
+    /// - Throws: notFound; deadlineExceeded when its shim does not answer.
     func task(id: String, execID: String = "") async throws -> TaskState {
         let request = Tasks_GetRequest.with {
             $0.containerID = id
             $0.execID = execID
         }
-        return TaskState(try await call(TasksAPI.get, request).process, containerID: id)
+        return TaskState(try await call(TasksAPI.get, request, repeats: true).process, containerID: id)
     }
 
     func tasks() async throws -> [TaskState] {
-        try await call(TasksAPI.list, Tasks_ListTasksRequest()).tasks.map { TaskState($0, containerID: $0.containerID.isEmpty ? $0.id : $0.containerID) }
+        try await call(TasksAPI.list, Tasks_ListTasksRequest(), repeats: true).tasks.map { TaskState($0, containerID: $0.containerID.isEmpty ? $0.id : $0.containerID) }
     }
 
     func kill(id: String, execID: String = "", signal: UInt32, all: Bool = false) async throws {
@@ -179,7 +204,7 @@ struct SupervisorClient: Sendable {
             $0.signal = signal
             $0.all = all
         }
-        _ = try await call(TasksAPI.kill, request)
+        _ = try await call(TasksAPI.kill, request, repeats: signal == 9)
     }
 
     func exec(id: String, execID: String, process: [UInt8], stdio: StdioURIs) async throws {

@@ -111,6 +111,9 @@ struct ContainerLifecycle: Sendable, Equatable, Codable {
         if startedBefore { finishedAt = time }
     }
 
+    /// The attempt failed for a reason that is not the container's; there will be another one.
+    mutating func restartWasPostponed() { if phase == .exited || phase == .created { phase = .restarting } }
+
     mutating func didPause() { if case .running(let pid) = phase { phase = .paused(pid: pid) } }
     mutating func didResume() { if case .paused(let pid) = phase { phase = .running(pid: pid) } }
     mutating func didRunOutOfMemory() { oomKilled = true }

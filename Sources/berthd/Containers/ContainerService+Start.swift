@@ -16,17 +16,51 @@ extension ContainerService {
     func start(_ container: ManagedContainer, byPolicy: Bool) async throws {
         try await container.serially {
             guard !container.isRemoved else { throw DaemonError.notFound("No such container: \(container.id)") }
+            // Somebody stopped it while this waited for the lock.
+            if byPolicy { try Task.checkCancellation() }
             try container.lifecycle.requireStartable()
             if !byPolicy { container.setRestart(nil, delay: nil) }
             let began = WallClock.now()
             do {
-                try await launch(container, began: began, byPolicy: byPolicy)
+                try await launchOnceMore(container, began: began, byPolicy: byPolicy)
             } catch {
                 throw await undoStart(container, error)
             }
             environment.publish("start", container.record)
             HealthMonitor(environment: environment).begin(container)
         }
+    }
+
+    /// The supervisor may be replaced in the middle of a start: what it had made is taken back, and the start begins anew. Not when clients are attached
+    /// already: what they have seen of the first attempt would not be true.
+    private func launchOnceMore(_ container: ManagedContainer, began: WallClock, byPolicy: Bool) async throws {
+        for _ in 0..<Self.attempts {
+            let clients = container.pendingCount
+            do {
+                return try await launch(container, began: began, byPolicy: byPolicy)
+            } catch let error as DaemonError where error.code == .unavailable && container.pendingCount == clients {
+                Log.warning("the supervisor went away while container \(container.shortID) was started: starting it again")
+                await takeBack(container)
+            }
+        }
+        try await launch(container, began: began, byPolicy: byPolicy)
+    }
+
+    private static let attempts = 3
+
+    private func takeBack(_ container: ManagedContainer) async {
+        try? await supervisor.kill(id: container.id, signal: UInt32(SIGKILL), all: true)
+        // It ends a moment after the kill.
+        for _ in 0..<100 {
+            do { try await collectTask(of: container) } catch let error as DaemonError where error.code == .failedPrecondition {
+                try? await Task.sleep(for: .milliseconds(20))
+                continue
+            } catch { Log.warning("the task of container \(container.shortID) stays for the next start: \(error)") }
+            break
+        }
+        await environment.networks.release(container.id)
+        HostMounts(environment.config).releaseContainer(container.id)
+        environment.publishVolumes("unmount", container.record)
     }
 
     /// Order matters: what can fail without a process comes first; the process is created, its network built and the attachers connected before
@@ -87,11 +121,7 @@ extension ContainerService {
     private func undoStart(_ container: ManagedContainer, _ error: any Error) async -> any Error {
         let id = container.id
         let failure = StartFailure(error)
-        try? await supervisor.kill(id: id, signal: UInt32(SIGKILL), all: true)
-        try? await collectTask(of: container)
-        await environment.networks.release(id)
-        HostMounts(environment.config).releaseContainer(id)
-        environment.publishVolumes("unmount", container.record)
+        await takeBack(container)
         for attach in container.takePending() { attach.cancel() }
         container.mutate { $0.lifecycle.startFailed(failure.error.message, exitCode: failure.exitCode, at: .now()) }
         let record = container.record

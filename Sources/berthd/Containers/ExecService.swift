@@ -32,6 +32,7 @@ struct ExecRecord: Sendable {
 struct ExecService: Sendable {
     let environment: ContainerEnvironment
     private let index = ExecIndex()
+    private var traces: ExecTraces { ExecTraces(config: environment.config) }
 
     init(_ environment: ContainerEnvironment) { self.environment = environment }
 
@@ -100,7 +101,7 @@ struct ExecService: Sendable {
                 if $0.exitCode == nil { $0.phase = .ended(exitCode: failure.exitCode == 128 ? 126 : failure.exitCode) }
                 $0.endedAt = .now()
             }
-            try? await environment.supervisor.deleteExec(id: container.id, execID: execID)
+            await traces.collect(execID, of: container.id, environment.supervisor)
             throw failure.error
         }
     }
@@ -116,6 +117,7 @@ struct ExecService: Sendable {
             ? StdioURIs(terminal: isTerminal) : StdioURIs(stdin: usesStdin || isTerminal ? uri : "", stdout: uri, stderr: isTerminal ? "" : uri, terminal: isTerminal)
         let process = try ExecSpec.process(exec, container.record, consoleSize: consoleSize ?? request.ConsoleSize,
             linkEnvironment: ContainerService(environment).linkEnvironmentIfRunning(of: container.record), config: environment.config)
+        traces.leave(exec.id, of: container.id)
         try await environment.supervisor.exec(id: container.id, execID: exec.id, process: Array(JSONBody.encode(process).readableBytesView), stdio: stdio)
         guard let stream else {
             try await run(container, exec)
@@ -136,8 +138,10 @@ struct ExecService: Sendable {
             return
         }
         unlink(socket)
-        // The client asks for the exit code when the stream ends: let the exit event come first.
-        await awaitExit(container, exec.id, for: .seconds(2))
+        // The client asks for the exit code when the stream ends: let the exit event come first. It may be lost with a supervisor: then we ask.
+        await awaitExit(container, exec.id, for: .seconds(1))
+        await settle(container)
+        await awaitExit(container, exec.id, for: .seconds(1))
     }
 
     private func run(_ container: ManagedContainer, _ exec: ExecRecord) async throws {
@@ -165,19 +169,53 @@ struct ExecService: Sendable {
         }
         guard known == true else {
             if container.health?.probe == execID { return }
-            Task { try? await environment.supervisor.deleteExec(id: containerID, execID: execID) }
+            Task { await traces.collect(execID, of: containerID, environment.supervisor) }
             return
         }
         index.exited(execID)
         environment.publish("exec_die", container.record, ["execID": execID, "exitCode": String(exit.code)])
-        Task { try? await environment.supervisor.deleteExec(id: containerID, execID: execID) }
+        Task { await traces.collect(execID, of: containerID, environment.supervisor) }
         forgetOld(container)
+    }
+
+    /// Asks after the execs that run as far as we know: the news of an end may have been lost with a supervisor.
+    func settle(_ container: ManagedContainer) async {
+        for exec in container.execs {
+            guard case .running = exec.phase else { continue }
+            do {
+                let state = try await environment.supervisor.task(id: container.id, execID: exec.id)
+                if state.status == .stopped { exited(containerID: container.id, execID: exec.id, state.exit) }
+            } catch let error as DaemonError where error.code == .notFound {
+                // Somebody has taken it out of its shim.
+                exited(containerID: container.id, execID: exec.id, .init(code: 255, at: .now()))
+            } catch {
+                Log.debug("exec \(exec.id): \(error)")
+            }
+        }
+    }
+
+    /// At the start of the daemon: takes what ended while we were away out of the shims. What still runs is collected when it ends.
+    func collectStrays() async {
+        for (container, exec) in traces.all() {
+            guard store.get(id: container)?.lifecycle.isRunning == true else {
+                traces.remove(exec)
+                continue
+            }
+            do {
+                if try await environment.supervisor.task(id: container, execID: exec).status == .running { continue }
+                await traces.collect(exec, of: container, environment.supervisor)
+            } catch let error as DaemonError where error.code == .notFound {
+                traces.remove(exec)
+            } catch {
+                Log.warning("exec \(exec) of an earlier run stays in its shim: \(error)")
+            }
+        }
     }
 
     /// The container's end is the end of its execs.
     func containerEnded(_ container: ManagedContainer) {
         for exec in container.execs {
-            unlink("\(environment.config.execRoot)/io/\(exec.id.prefix(20)).sock")
+            traces.remove(exec.id)
             index.remove(exec.id)
             container.removeExec(exec.id)
             index.exited(exec.id)
@@ -231,34 +269,6 @@ struct ExecService: Sendable {
         if let user = exec.request.User, !user.isEmpty { process.user = user }
         result.ProcessConfig = process
         return result
-    }
-}
-
-/// The process of an exec in the spec's terms: the container's, with what the request says in its place.
-enum ExecSpec {
-    static func process(_ exec: ExecRecord, _ record: ContainerRecord, consoleSize: [UInt]?, linkEnvironment: [String], config: DaemonConfig) throws -> RuntimeSpec.Process {
-        let request = exec.request
-        let user = request.User.flatMap { $0.isEmpty ? nil : $0 } ?? record.config.User ?? ""
-        let identity = try UserLookup.identity(user: user, groups: record.hostConfig.GroupAdd ?? [], pid: record.lifecycle.pid)
-        let isTerminal = request.Tty ?? false
-        var base = [SpecBuilder.defaultPath, "HOSTNAME=\(record.config.Hostname ?? "")"]
-        if isTerminal { base.append("TERM=xterm") }
-        let environment = Environment.replacing(Environment.replacing(base + linkEnvironment, with: record.config.Env ?? []), with: request.Env ?? [])
-        var host = record.hostConfig
-        if request.Privileged ?? false { host.Privileged = true }
-        let directory = request.WorkingDir.flatMap { $0.isEmpty ? nil : $0 } ?? record.config.WorkingDir ?? ""
-        var process = RuntimeSpec.Process(
-            terminal: isTerminal, user: .init(uid: identity.uid, gid: identity.gid, additionalGids: identity.additionalGids), args: request.Cmd ?? [],
-            env: Environment.withHome(environment, home: identity.home), cwd: directory.isEmpty ? "/" : RootedPath.cleaned(directory),
-            capabilities: Capabilities.sets(of: host, uid: identity.uid))
-        if isTerminal, let size = consoleSize, size.count == 2, size[0] > 0 { process.consoleSize = .init(height: UInt16(clamping: size[0]), width: UInt16(clamping: size[1])) }
-        let defaults = config.defaultUlimits.map { Ulimit(Name: $0.key, Hard: $0.value.hard, Soft: $0.value.soft) }
-        process.rlimits = try SpecBuilder.rlimits(defaults, record.hostConfig.Ulimits ?? [])
-        let security = try SecurityOptions(record.hostConfig.SecurityOpt ?? [])
-        process.noNewPrivileges = security.noNewPrivileges ?? config.noNewPrivileges
-        process.apparmorProfile = host.Privileged ?? false ? nil : security.appArmorProfile
-        process.oomScoreAdj = record.hostConfig.OomScoreAdj ?? 0
-        return process
     }
 }
 

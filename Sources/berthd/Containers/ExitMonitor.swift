@@ -52,7 +52,7 @@ struct ExitMonitor: Sendable {
             guard let event = try? Events_TaskExit(serializedBytes: payload) else { return }
             let exit = SupervisorClient.Exit(code: Int(event.exitStatus), at: WallClock(event.exitedAt))
             if event.id == event.containerID || event.id.isEmpty {
-                Task { await self.containerExited(event.containerID, exit) }
+                Task { await self.containerExited(event.containerID, exit, pid: Int32(bitPattern: event.pid)) }
             } else {
                 execs.exited(containerID: event.containerID, execID: event.id, exit)
             }
@@ -66,13 +66,17 @@ struct ExitMonitor: Sendable {
     }
 
     /// The init of a container ended: answers waiters, then commits, then cleans up, then restarts or removes.
-    func containerExited(_ id: String, _ exit: SupervisorClient.Exit) async {
+    /// - Parameter pid: of the process that ended; 0 when that is not known. The news of an earlier life may come after the next one has begun.
+    func containerExited(_ id: String, _ exit: SupervisorClient.Exit, pid: Int32) async {
         guard let container = environment.store.get(id: id) else {
             await collectStranger(id)
             return
         }
         do {
-            try await container.serially { try await finish(container, exit) }
+            try await container.serially {
+                guard pid == 0 || container.lifecycle.pid == pid else { return }
+                try await finish(container, exit)
+            }
         } catch {
             Log.error("the end of container \(id) could not be recorded: \(error)")
         }
@@ -114,12 +118,30 @@ struct ExitMonitor: Sendable {
             do { try await Task.sleep(for: delay) } catch { return }
             do {
                 try await service.start(container, byPolicy: true)
+            } catch let error as DaemonError where error.code == .unavailable {
+                // The supervisor's trouble, not the container's: the policy stands.
+                await postponeRestart(container, after: delay, error)
+            } catch is CancellationError {
+                // Stopped by a user.
+            } catch let error as DaemonError where error.code == .notModified || error.code == .notFound {
+                // Started or removed by somebody else.
             } catch {
                 Log.error("cannot restart container \(container.id): \(error)")
                 container.answerExitWaiters(exitCode: container.lifecycle.exitCode)
             }
         }
         container.setRestart(task, delay: delay)
+    }
+
+    private func postponeRestart(_ container: ManagedContainer, after delay: Duration, _ error: any Error) async {
+        Log.warning("container \(container.id) is restarted later: \(error)")
+        _ = try? await container.serially {
+            guard !container.isRemoved, !container.lifecycle.stoppedByUser else { return }
+            container.mutate { $0.lifecycle.restartWasPostponed() }
+            guard container.lifecycle.isRestarting else { return }
+            try await environment.store.save(container.record)
+            scheduleRestart(container, after: delay)
+        }
     }
 
     /// A task without a container of ours: left over from a removal that a crash cut short.
@@ -132,47 +154,105 @@ struct ExitMonitor: Sendable {
 
     /// Compares the records with the supervisor's tasks.
     ///
-    /// - A running task: adopted with its pid. - A stopped one: its exit is handled as if the event had come. - A created one that was never started: deleted.
+    /// - A running task: adopted with its pid.
+    /// - A stopped one: its exit is handled as if the event had come.
+    /// - A created one that was never started: deleted.
     /// - A record that runs without a task: its shim is gone, so its exit status is unknown; 255, as dockerd says.
     private func reconcile(atStart: Bool) async throws {
-        let tasks = try await environment.supervisor.tasks()
         var byID: [String: SupervisorClient.TaskState] = [:]
-        for task in tasks { byID[task.containerID] = task }
+        for task in try await environment.supervisor.tasks() { byID[task.containerID] = task }
         for container in environment.store.all {
             let task = byID.removeValue(forKey: container.id)
-            let lifecycle = container.lifecycle
-            switch task?.status {
-            case .running, .paused:
-                if let task, lifecycle.pid != task.pid || !lifecycle.isRunning || atStart {
-                    container.mutate { $0.lifecycle.adopt(pid: task.pid, paused: task.status == .paused) }
-                    if atStart { HealthMonitor(environment: environment).begin(container) }
+            if atStart {
+                // Nobody else works on containers yet.
+                await settle(container, task, atStart: true)
+            } else if !agrees(container.lifecycle, task) {
+                // What was listed may be history by now, when a start or a removal is under way: it counts what is so once those are done.
+                Task { await askAndSettle(container) }
+            }
+            if !atStart, container.execs.contains(where: \.isListed) { Task { await execs.settle(container) } }
+        }
+        guard atStart else { return }
+        HostMounts(environment.config).releaseAll { id in environment.store.get(id: id)?.lifecycle.isRunning ?? false }
+        for (id, task) in byID {
+            Log.warning("a task without a container is ended: \(id)")
+            if task.status != .stopped { try? await environment.supervisor.kill(id: id, signal: 9, all: true) }
+            await collectStranger(id)
+        }
+        await execs.collectStrays()
+    }
+
+    private func agrees(_ lifecycle: ContainerLifecycle, _ task: SupervisorClient.TaskState?) -> Bool {
+        switch task?.status {
+        case .running: lifecycle.isRunning && !lifecycle.isPaused && lifecycle.pid == task?.pid
+        case .paused: lifecycle.isPaused && lifecycle.pid == task?.pid
+        case .stopped, .created, .unknown: false
+        case nil: !lifecycle.isRunning
+        }
+    }
+
+    /// Settles with what is so now. A shim that does not answer is asked until it does, or until the container does not run any more.
+    private func askAndSettle(_ container: ManagedContainer) async {
+        while !Task.isCancelled {
+            do {
+                // Outside the lock first: a shim that is stuck must not keep the container from being removed.
+                _ = try await state(of: container.id)
+                try await container.serially {
+                    guard !container.isRemoved else { return }
+                    await settle(container, try await state(of: container.id), atStart: false)
                 }
-            case .stopped:
-                if let task {
-                    if lifecycle.isRunning { await containerExited(container.id, task.exit) } else { await collectStranger(container.id) }
-                }
-            case .created:
-                // A start in progress holds the lock; only what an earlier life of the daemon left is dropped.
-                if atStart { await dropHalfStarted(container) }
-            case .unknown: break
-            case nil:
-                if lifecycle.isRunning { await containerExited(container.id, .init(code: 255, at: .now())) }
+                return
+            } catch let error as DaemonError where error.code == .deadlineExceeded {
+                guard container.lifecycle.isRunning else { return }
+                try? await Task.sleep(for: .seconds(1))
+            } catch {
+                // The supervisor went away: its return begins this anew.
+                Log.debug("container \(container.shortID): \(error)")
+                return
             }
         }
-        if atStart {
-            HostMounts(environment.config).releaseAll { id in environment.store.get(id: id)?.lifecycle.isRunning ?? false }
-            for (id, task) in byID {
-                Log.warning("a task without a container is ended: \(id)")
-                if task.status != .stopped { try? await environment.supervisor.kill(id: id, signal: 9, all: true) }
-                await collectStranger(id)
-            }
+    }
+
+    private func state(of id: String) async throws -> SupervisorClient.TaskState? {
+        do { return try await environment.supervisor.task(id: id) } catch let error as DaemonError where error.code == .notFound { return nil }
+    }
+
+    /// Inside `serially`, or at the start.
+    private func settle(_ container: ManagedContainer, _ task: SupervisorClient.TaskState?, atStart: Bool) async {
+        let lifecycle = container.lifecycle
+        switch task?.status {
+        case .running, .paused:
+            guard let task else { return }
+            container.mutate { $0.lifecycle.adopt(pid: task.pid, paused: task.status == .paused) }
+            if atStart || !lifecycle.isRunning { HealthMonitor(environment: environment).begin(container) }
+        case .stopped:
+            guard let task else { return }
+            if lifecycle.isRunning { await finishOrLog(container, task.exit) } else { await collectStranger(container.id) }
+        case .created:
+            // What an earlier life of the daemon left in the middle of a start.
+            if atStart { await dropHalfStarted(container) }
+        case .unknown:
+            if atStart, lifecycle.isRunning { HealthMonitor(environment: environment).begin(container) }
+            Task { await askAndSettle(container) }
+        case nil:
+            if lifecycle.isRunning { await finishOrLog(container, .init(code: 255, at: .now())) }
         }
+    }
+
+    private func finishOrLog(_ container: ManagedContainer, _ exit: SupervisorClient.Exit) async {
+        do { try await finish(container, exit) } catch { Log.error("the end of container \(container.id) could not be recorded: \(error)") }
     }
 
     private func dropHalfStarted(_ container: ManagedContainer) async {
         try? await environment.supervisor.kill(id: container.id, signal: 9, all: true)
         await collectStranger(container.id)
-        container.mutate { $0.lifecycle.startFailed("the daemon ended in the middle of the start", exitCode: 128, at: .now()) }
+        if container.lifecycle.isRestarting { return }
+        let policy = container.record.hostConfig.RestartPolicy?.Name ?? ""
+        container.mutate {
+            $0.lifecycle.startFailed("the daemon ended in the middle of the start", exitCode: 128, at: .now())
+            // That was our doing: with a policy the start is made once more.
+            if policy != "", policy != "no", !$0.lifecycle.stoppedByUser { $0.lifecycle.restartWasPostponed() }
+        }
         let record = container.record
         try? await environment.store.save(record)
     }

@@ -1,3 +1,4 @@
+import BerthDefaults
 import DockerAPI
 import Synchronization
 
@@ -65,17 +66,22 @@ struct HealthMonitor: Sendable {
             if container.lifecycle.isPaused { continue }
             let result = await probe(container, command, timeout: timeout)
             if Task.isCancelled { return }
+            guard let result else { continue }
             record(result, of: container, retries: retries, forgiving: ContinuousClock.now - began < startPeriod)
         }
     }
 
-    private func probe(_ container: ManagedContainer, _ command: [String], timeout: Duration) async -> HealthcheckResult {
+    /// nil when the engine could not carry the probe out, as while its supervisor is replaced: that says nothing about the container.
+    private func probe(_ container: ManagedContainer, _ command: [String], timeout: Duration) async -> HealthcheckResult? {
         var result = HealthcheckResult()
         result.Start = WallClock.now().rfc3339
         do {
             let run = try await ProbeRunner(environment: environment).run(container, command, timeout: timeout, outputLimit: Self.outputLimit)
             result.ExitCode = run.exitCode
             result.Output = run.output
+        } catch let error as DaemonError where error.code == .unavailable || error.code == .deadlineExceeded {
+            Log.debug("a probe of container \(container.shortID) was cut short: \(error)")
+            return nil
         } catch {
             result.ExitCode = -1
             result.Output = "\(error)"

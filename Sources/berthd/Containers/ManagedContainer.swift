@@ -139,6 +139,8 @@ final class ManagedContainer: Sendable {
         }
     }
 
+    var pendingCount: Int { state.withLock { $0.pending.count } }
+
     func takePending() -> [PendingAttach] {
         state.withLock { state in
             defer { state.pending = [] }

@@ -19,10 +19,17 @@ struct ProbeRunner: Sendable {
         let uri = LogDriver.uri(path: "", log: LogConfig(), attachSocket: socket, closesStdinOnce: true, attributes: [:])
         let process = try ExecSpec.process(exec, record, consoleSize: nil, linkEnvironment: ContainerService(environment).linkEnvironmentIfRunning(of: record), config: environment.config)
         let supervisor = environment.supervisor
+        let traces = ExecTraces(config: environment.config)
+        traces.leave(exec.id, of: container.id)
         container.mutateHealth { $0.probe = exec.id }
         defer { container.mutateHealth { if $0.probe == exec.id { $0.probe = nil } } }
-        try await supervisor.exec(
-            id: container.id, execID: exec.id, process: Array(JSONBody.encode(process).readableBytesView), stdio: StdioURIs(stdin: "", stdout: uri, stderr: uri, terminal: false))
+        do {
+            try await supervisor.exec(
+                id: container.id, execID: exec.id, process: Array(JSONBody.encode(process).readableBytesView), stdio: StdioURIs(stdin: "", stdout: uri, stderr: uri, terminal: false))
+        } catch {
+            await traces.collect(exec.id, of: container.id, supervisor)
+            throw error
+        }
         let collector = OutputCollector(limit: outputLimit)
         let channel = try? await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelInitializer { channel in channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(collector) } }
@@ -30,7 +37,8 @@ struct ProbeRunner: Sendable {
         do {
             try await supervisor.startTask(id: container.id, execID: exec.id)
         } catch {
-            try? await supervisor.deleteExec(id: container.id, execID: exec.id)
+            try? await supervisor.kill(id: container.id, execID: exec.id, signal: UInt32(SIGKILL))
+            await traces.collect(exec.id, of: container.id, supervisor)
             throw error
         }
         let finished = await withTaskGroup(of: Bool.self) { group in
@@ -48,21 +56,21 @@ struct ProbeRunner: Sendable {
             if !first { try? await channel?.close().get() }
             return first
         }
-        var code = 0
+        var code: Int?
         for _ in 0..<100 {
-            let state = try await supervisor.task(id: container.id, execID: exec.id)
+            guard let state = try? await supervisor.task(id: container.id, execID: exec.id) else { break }
             if state.status == .stopped {
                 code = state.exit.code
                 break
             }
             try await Task.sleep(for: .milliseconds(20))
         }
-        try? await supervisor.deleteExec(id: container.id, execID: exec.id)
-        unlink(socket)
+        await traces.collect(exec.id, of: container.id, supervisor)
         guard finished else {
             let said = collector.text
             return (-1, "Health check exceeded timeout (\(GoDuration.text(timeout)))" + (said.isEmpty ? "" : ": \(said)"))
         }
+        guard let code else { throw DaemonError(.unavailable, "how the probe ended is not known") }
         return (code, collector.text)
     }
 }

@@ -28,6 +28,19 @@ private let noon = WallClock(seconds: 1_800_000_000, nanoseconds: 5)
     #expect(lifecycle.error == "no such program")
 }
 
+@Test func `a start that the engine's own trouble cut short is made again by the policy, and nothing else is`() {
+    var lifecycle = ContainerLifecycle()
+    lifecycle.didStart(pid: 7, at: noon, countingRestart: false)
+    lifecycle.restartWasPostponed()
+    #expect(lifecycle.statusName == "running")
+    lifecycle.startFailed("the supervisor went away", exitCode: 128, at: noon)
+    lifecycle.restartWasPostponed()
+    #expect(lifecycle.statusName == "restarting")
+    lifecycle.willRemove()
+    lifecycle.restartWasPostponed()
+    #expect(lifecycle.statusName == "removing")
+}
+
 @Test func `a restart by the policy counts and one by a user starts anew`() {
     var lifecycle = ContainerLifecycle()
     lifecycle.didStart(pid: 7, at: noon, countingRestart: false)
