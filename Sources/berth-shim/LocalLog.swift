@@ -30,7 +30,10 @@ final class LocalEncoder: LogEncoder {
         self.attributes = encoded
     }
 
-    func begin(_ time: (seconds: Int, nanoseconds: Int)) { nanoseconds = Int64(time.seconds) * 1_000_000_000 + Int64(time.nanoseconds) }
+    func begin(_ time: (seconds: Int, nanoseconds: Int)) {
+        // Wraps as Go's does: a clock beyond the year 2262 must not end the shim.
+        nanoseconds = Int64(time.seconds) &* 1_000_000_000 &+ Int64(time.nanoseconds)
+    }
 
     func capacity(for count: Int) -> Int { count + attributes.count + 160 }
 

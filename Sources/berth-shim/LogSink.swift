@@ -35,6 +35,7 @@ final class LogSink: OutputSink {
     private let file: LogFile
     private let buffers: SharedBuffers
     private let encoder: any LogEncoder
+    private let clock: () -> (seconds: Int, nanoseconds: Int)
     private var stdout = StreamState()
     private var stderr = StreamState()
 
@@ -44,15 +45,17 @@ final class LogSink: OutputSink {
         set { file.onRelief = newValue }
     }
 
-    init(file: LogFile, encoder: any LogEncoder, buffers: SharedBuffers) {
+    /// - Parameter clock: the wall clock, which may jump: only what stands in the entries comes from it.
+    init(file: LogFile, encoder: any LogEncoder, buffers: SharedBuffers, clock: @escaping () -> (seconds: Int, nanoseconds: Int) = Clock.now) {
         self.file = file
+        self.clock = clock
         self.encoder = encoder
         self.buffers = buffers
-        file.makeMarker = { lost in LogSink.marker(encoder, "berth-shim: \(lost) bytes of log entries were lost: the disk took no more") }
+        file.makeMarker = { lost in LogSink.marker(encoder, clock(), "berth-shim: \(lost) bytes of log entries were lost: the disk took no more") }
     }
 
-    private static func marker(_ encoder: any LogEncoder, _ text: String) -> [UInt8] {
-        encoder.begin(Clock.now())
+    private static func marker(_ encoder: any LogEncoder, _ time: (seconds: Int, nanoseconds: Int), _ text: String) -> [UInt8] {
+        encoder.begin(time)
         let bytes = Array(text.utf8)
         return [UInt8](unsafeUninitializedCapacity: encoder.capacity(for: bytes.count)) { buffer, count in
             bytes.withUnsafeBufferPointer { message in
@@ -72,7 +75,7 @@ final class LogSink: OutputSink {
         guard var read = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
         let end = read + bytes.count
         var batch = Batch(file: file, encoder: encoder, buffer: buffers.output)
-        encoder.begin(Clock.now())
+        encoder.begin(clock())
         while read < end {
             let room = min(LogSink.longestMessage - state.pending.count, end - read)
             let feed = memchr(read, 0x0a, room).map { UnsafePointer($0.assumingMemoryBound(to: UInt8.self)) }
@@ -106,7 +109,7 @@ final class LogSink: OutputSink {
     private func finish(_ stream: OutputStream, _ state: inout StreamState) {
         guard !state.pending.isEmpty else { return }
         var batch = Batch(file: file, encoder: encoder, buffer: buffers.output)
-        encoder.begin(Clock.now())
+        encoder.begin(clock())
         state.pending.withUnsafeBufferPointer { batch.add($0.baseAddress!, count: $0.count, from: stream, .partial) }
         batch.flush()
         state = StreamState()

@@ -43,10 +43,12 @@ import Testing
     }
 
     /// Runs `body` with a sink on a fresh file and returns what the file holds at the end.
-    private func log(_ encoder: any LogEncoder, policy: LogFile.Policy = .init(), _ body: (LogSink) -> Void) throws -> [UInt8] {
+    private func log(
+        _ encoder: any LogEncoder, policy: LogFile.Policy = .init(), clock: @escaping () -> (seconds: Int, nanoseconds: Int) = Clock.now, _ body: (LogSink) -> Void
+    ) throws -> [UInt8] {
         let path = "/tmp/berth-test-\(getpid())-\(UInt32.random(in: 0 ... .max)).log"
         defer { for suffix in ["", ".1", ".2", ".3"] { unlink(path + suffix) } }
-        let sink = LogSink(file: try LogFile(path: path, policy: policy, loop: EventLoop()), encoder: encoder, buffers: SharedBuffers())
+        let sink = LogSink(file: try LogFile(path: path, policy: policy, loop: EventLoop()), encoder: encoder, buffers: SharedBuffers(), clock: clock)
         body(sink)
         sink.close()
         return try Files.readAll(path)
@@ -110,6 +112,24 @@ import Testing
         #expect(bytes.count == size + 8 && Array(bytes.suffix(4)) == Array(bytes.prefix(4)))
         #expect(Array(bytes[4..<12]) == [0x0a, 6] + Array("stderr".utf8))
         #expect(Array(bytes.dropLast(4).suffix(12)) == [0x1a, 2, 0x68, 0x69, 0x32, 6, 0x0a, 1, 0x6b, 0x12, 1, 0x76])
+    }
+
+    @Test func `a clock that jumps changes the times in the log and nothing else`() throws {
+        // Forwards by centuries, back before 1970, and on.
+        let jumps = [1_767_323_045, 95_617_584_000, -86_400, 0, 1_767_323_046]
+        for isLocal in [false, true] {
+            var times = jumps.makeIterator()
+            let encoder: any LogEncoder = isLocal ? LocalEncoder(attributes: []) : JSONFileEncoder(attributes: [])
+            let bytes = try log(encoder, clock: { (times.next() ?? 0, 0) }) { sink in
+                for number in jumps.indices { feed(sink, "line \(number)\n") }
+            }
+            if isLocal {
+                #expect(String(decoding: bytes, as: UTF8.self).matches(of: /line [0-4]/).count == 5)
+            } else {
+                #expect(withoutTime(bytes) == jumps.indices.map { "{\"log\":\"line \($0)\\n\",\"stream\":\"stdout\"" })
+                #expect(String(decoding: bytes, as: UTF8.self).contains("\"time\":\"1969-12-31T00:00:00Z\""))
+            }
+        }
     }
 
     @Test func `times are Go's, without trailing zeros`() {
