@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make bench`: Berth beside dockerd, runc and crun, engines in turn in one run, medians and ratios.
 # The real ones come from ../shared/tools/peers.sh (PEERS names another); without it only Berth is measured.
-# N (runs per figure), ONLY (none,bridge,port,throughput,cli,exec,logs,density) and RUNTIMES_ONLY=1 make it shorter.
+# N (runs per figure), CONTAINERS (started at once through ctr), ONLY (none,bridge,port,throughput,cli,exec,logs,density) and RUNTIMES_ONLY=1 make it shorter.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/engine.sh"
@@ -18,6 +18,9 @@ cp "$tools/runtime-bench.py" /tmp/berth-bench/
 python3 "$tools/runtime-bench.py" --n "${N:-30}" "$BIN/berth-runtime" 2>/dev/null || true
 "$peers" run sh -c 'command -v python3 cc >/dev/null || { apt-get install -y -qq --no-install-recommends python3 gcc libc6-dev >/dev/null 2>&1; }; python3 /tmp/berth-bench/runtime-bench.py --n '"${N:-30}"' /tmp/berth-bench/berth-runtime crun runc'
 [[ ${RUNTIMES_ONLY:-} ]] && exit 0
+
+echo "== tasks: berth-supervisor beside containerd"
+python3 "$here/../bench/tasks.py" "${N:-20}" "${CONTAINERS:-500}"
 
 echo "== engines"
 dir=$(mktemp -d /tmp/berth-test-$$-XXXXXX)
