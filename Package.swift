@@ -78,10 +78,11 @@ let package = Package(
         .executableTarget(
             name: "berthd",
             dependencies: [
-                "DockerAPI", "ContainerdAPI", "GRPCSocket", "DurableStore", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Netlink",
+                "DockerAPI", "ContainerdAPI", "GRPCSocket", "DurableStore", "Registry", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Netlink",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -90,9 +91,8 @@ let package = Package(
         .executableTarget(
             name: "berth-supervisor",
             dependencies: [
-                "ContainerdAPI", "GRPCSocket", "DurableStore", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Cgroups", "CISAL", "CZstd",
+                "ContainerdAPI", "GRPCSocket", "DurableStore", "Registry", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Cgroups", "CISAL", "CZstd",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
@@ -127,6 +127,16 @@ let package = Package(
             name: "DurableStore",
             dependencies: [.product(name: "GRDB", package: "GRDB.swift"), .product(name: "NIOPosix", package: "swift-nio")],
             path: "Sources/Contracts/DurableStore", swiftSettings: strict),
+        .target(
+            name: "Registry",
+            dependencies: [
+                "OCISpec", "BerthDefaults", "LinuxSystem",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ] + nio,
+            path: "Sources/Contracts/Registry", swiftSettings: strict),
         .target(name: "OCILayer", dependencies: ["LinuxSystem"], path: "Sources/Contracts/OCILayer", swiftSettings: light),
         // Below this line: no Foundation, no Concurrency, no Dispatch.
         .target(name: "TaskAPI", dependencies: ["CProtobufC"], path: "Sources/Contracts/TaskAPI", exclude: ["protos", "generate.sh"], swiftSettings: light),
@@ -152,7 +162,7 @@ let package = Package(
         tests("OCISpecTests", "Unit", ["OCISpec", "JSONCodec"]),
         tests("JSONCodecTests", "Unit", ["JSONCodec", "OCISpec"]),
         tests("OCILayerTests", "Unit", ["OCILayer"]),
-        tests("SupervisorStorageTests", "Unit", ["berth-supervisor", "BerthDefaults", "OCILayer", "OCISpec", "LinuxSystem"] + nio),
+        tests("SupervisorStorageTests", "Unit", ["berth-supervisor", "Registry", "BerthDefaults", "OCILayer", "OCISpec", "LinuxSystem"] + nio),
         tests("CgroupsTests", "Unit", ["Cgroups"]),
         tests("LinuxSystemTests", "Unit", ["LinuxSystem"]),
         tests("DockerAPITests", "Unit", ["DockerAPI"]),

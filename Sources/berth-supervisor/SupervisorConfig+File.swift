@@ -1,4 +1,5 @@
 import BerthDefaults
+import Registry
 
 /// The configuration file: containerd's keys and tables where it has them, in TOML.
 extension SupervisorConfig {

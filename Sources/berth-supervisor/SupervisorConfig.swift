@@ -1,5 +1,6 @@
 import BerthDefaults
 import LinuxSystem
+import Registry
 
 /// Flags and configuration file. Names are containerd's; a flag wins over the file.
 struct SupervisorConfig: Sendable, Equatable {
@@ -13,7 +14,7 @@ struct SupervisorConfig: Sendable, Equatable {
     var logFormat = Log.Format.text
     var pidFile: String?
     /// Where registries have their folders (`certs.d`); the first directory with one for a host counts.
-    var registryDirectories = ["/etc/berth/certs.d", "/etc/containerd/certs.d", "/etc/docker/certs.d"]
+    var registryDirectories = RegistryOptions.defaultDirectories
 
     var limits = TransferLimits()
     /// Where metrics are served: HOST:PORT or unix:///PATH; empty for nowhere.

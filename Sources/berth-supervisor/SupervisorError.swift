@@ -1,2 +1,7 @@
-/// The supervisor's one error: a code for programs and one line for people.
-typealias SupervisorError = StorageError
+import BerthDefaults
+
+/// Why content, a snapshot, a layer or a transfer could not be had.
+typealias StorageError = CodedError
+
+/// Why a call or a flag is refused.
+typealias SupervisorError = CodedError

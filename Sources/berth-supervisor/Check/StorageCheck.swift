@@ -3,6 +3,7 @@ import GRDB
 import Glibc
 import LinuxSystem
 import OCISpec
+import Registry
 
 /// `berth-supervisor fsck`: holds the database against what is on disk, says what differs and what would be done, and does it with `--repair`.
 ///

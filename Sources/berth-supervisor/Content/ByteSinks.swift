@@ -3,6 +3,7 @@ import CISAL
 import CZstd
 import OCILayer
 import OCISpec
+import Registry
 
 /// A sink that has something to write at the end.
 protocol FinishingSink: ByteSink {

@@ -1,44 +1,10 @@
-import Crypto
 import LinuxSystem
 import OCILayer
 import OCISpec
+import Registry
 
 /// Crypto has a protocol of the same name.
 typealias Digest = OCISpec.Digest
-
-/// A digest that grows with the bytes, and what it is when they are over.
-struct RunningDigest {
-    // One of the three is there. Apart, so that an update works in place.
-    private var sha256: SHA256?
-    private var sha384: SHA384?
-    private var sha512: SHA512?
-
-    init(_ algorithm: Digest.Algorithm = .sha256) {
-        switch algorithm {
-        case .sha256: sha256 = SHA256()
-        case .sha384: sha384 = SHA384()
-        case .sha512: sha512 = SHA512()
-        }
-    }
-
-    mutating func update(_ bytes: UnsafeRawBufferPointer) {
-        sha256?.update(bufferPointer: bytes)
-        sha384?.update(bufferPointer: bytes)
-        sha512?.update(bufferPointer: bytes)
-    }
-
-    var digest: Digest {
-        if let sha256 { return Digest(.sha256, bytes: sha256.finalize()) }
-        if let sha384 { return Digest(.sha384, bytes: sha384.finalize()) }
-        return Digest(.sha512, bytes: (sha512 ?? SHA512()).finalize())
-    }
-
-    static func of(_ bytes: [UInt8], _ algorithm: Digest.Algorithm = .sha256) -> Digest {
-        var running = RunningDigest(algorithm)
-        bytes.withUnsafeBytes { running.update($0) }
-        return running.digest
-    }
-}
 
 /// Passes bytes on and takes their digest.
 final class HashingSource: ByteSource {

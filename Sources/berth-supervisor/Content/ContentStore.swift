@@ -2,6 +2,7 @@ import BerthDefaults
 import GRDB
 import LinuxSystem
 import OCISpec
+import Registry
 import Synchronization
 
 /// What is known of a blob in one namespace.

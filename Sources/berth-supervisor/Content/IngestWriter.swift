@@ -3,6 +3,7 @@ import GRDB
 import Glibc
 import LinuxSystem
 import OCISpec
+import Registry
 
 /// How far an ingest is.
 struct IngestStatus: Sendable {

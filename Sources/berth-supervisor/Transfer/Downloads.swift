@@ -5,6 +5,7 @@ import NIOCore
 import NIOPosix
 import OCILayer
 import OCISpec
+import Registry
 import Synchronization
 
 /// One blob on its way here, shared by everybody who needs it.

@@ -3,6 +3,7 @@ import ContainerdAPI
 import FoundationEssentials
 import OCILayer
 import OCISpec
+import Registry
 
 /// Images → archive on a client's stream: an OCI layout that is also a Docker archive. The same images give the same bytes.
 struct ExportTransfer: Sendable {

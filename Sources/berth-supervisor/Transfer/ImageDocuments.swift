@@ -2,6 +2,7 @@ import BerthDefaults
 import ContainerdAPI
 import FoundationEssentials
 import OCISpec
+import Registry
 
 /// Reads manifests, indexes and configurations, which are untrusted, and nothing else for what they claim to be.
 enum ImageDocuments {

@@ -2,6 +2,7 @@ import BerthDefaults
 import ContainerdAPI
 import OCILayer
 import OCISpec
+import Registry
 import Synchronization
 
 /// Registry → image store: resolve, fetch, unpack, name.

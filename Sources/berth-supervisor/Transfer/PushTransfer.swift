@@ -4,6 +4,7 @@ import ContainerdAPI
 import NIOCore
 import NIOPosix
 import OCISpec
+import Registry
 
 /// Image store → registry: blobs first, then what refers to them, the name last.
 struct PushTransfer {

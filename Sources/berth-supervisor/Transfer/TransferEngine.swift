@@ -1,12 +1,10 @@
-import AsyncHTTPClient
 import BerthDefaults
 import ContainerdAPI
 import GRDB
-import NIOCore
 import NIOPosix
 import OCISpec
+import Registry
 import SwiftProtobuf
-import Synchronization
 
 /// What every transfer works with, and the small steps that they share.
 final class TransferEngine: Sendable {
@@ -21,12 +19,9 @@ final class TransferEngine: Sendable {
     let unpacker: Unpacker
     /// Blobs that are uploaded at a time, of all transfers together.
     let uploads: AsyncLimiter
-    /// Made at the first use, one for each time that a connection may take: a supervisor that pulls nothing has no client.
-    private let clients = Mutex<[TimeAmount: HTTPClient]>([:])
+    private let http: RegistryHTTP
     /// Where registries' folders are looked for when the client names no directory.
     private let registryDirectories: [String]
-    /// A registry that sends nothing for so long is given up.
-    private let idle: TimeAmount
 
     init(
         content: ContentStore, overlay: OverlaySnapshotter, database: MetadataDatabase, events: EventExchange, collector: GarbageCollector,
@@ -40,27 +35,10 @@ final class TransferEngine: Sendable {
         self.collector = collector
         self.streams = streams
         self.threads = threads
-        idle = .seconds(Int64(limits.idleSeconds))
+        http = RegistryHTTP(idle: .seconds(limits.idleSeconds))
         downloads = Downloads(content: content, threads: threads, concurrent: limits.concurrentDownloads, window: .seconds(limits.idleSeconds))
         uploads = AsyncLimiter(limits.concurrentUploads)
         unpacker = Unpacker(content: content, overlay: overlay, limits: limits.archive)
-    }
-
-    /// On an event loop of its own, so that a fast download does not hold up the calls of others.
-    private func http(connectTimeout: Duration?) -> HTTPClient {
-        let timeout = TimeAmount(connectTimeout ?? .seconds(30))
-        return clients.withLock { clients in
-            if let client = clients[timeout] { return client }
-            var configuration = HTTPClient.Configuration(
-                redirectConfiguration: .disallow, timeout: .init(connect: timeout, read: idle), decompression: .disabled)
-            configuration.httpVersion = .http1Only
-            configuration.connectionPool.idleTimeout = .seconds(15)
-            // A refused connection is told at once; what is worth another try is tried by those who know what they asked for.
-            configuration.connectionPool.retryConnectionEstablishment = false
-            let made = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup(numberOfThreads: 1), configuration: configuration)
-            clients[timeout] = made
-            return made
-        }
     }
 
     // MARK: Leases
@@ -172,14 +150,14 @@ final class TransferEngine: Sendable {
         // A stream carries one question and its answer at a time.
         let questions = AsyncLimiter(1)
         let endpoints = try options.hosts(for: reference.domain).map { host in
-            RegistryEndpoint(host, reference, http: http(connectTimeout: host.connectTimeout)) { name in
+            RegistryEndpoint(host, domain: reference.domain, repository: reference.path, http: http.client(connectTimeout: host.connectTimeout)) { name in
                 // What the user gave is for the registry that the image's name speaks of; a mirror's owner asks by its own name.
                 if host.isOrigin, let credentials { return credentials }
                 guard let stream else { return .anonymous }
                 return try await questions.run { try await Self.ask(stream, host: name, reference: text) }
             }
         }
-        return RegistryClient(reference, endpoints: endpoints)
+        return RegistryClient(reference, endpoints: endpoints) { Log.info($0, $1) }
     }
 
     private static func ask(_ stream: ClientStream, host: String, reference: String) async throws -> RegistryCredentials {

@@ -1,3 +1,4 @@
+@testable import Registry
 @testable import berth_supervisor
 import BerthDefaults
 import LinuxSystem

@@ -1,4 +1,5 @@
 import BerthDefaults
+@testable import Registry
 @testable import berth_supervisor
 import OCISpec
 import Testing

@@ -1,7 +1,7 @@
-import BerthDefaults
+package import BerthDefaults
 
 /// A value of a TOML file, as far as configuration files of container engines go: no floats, no dates.
-indirect enum TOMLValue: Equatable, Sendable {
+package indirect enum TOMLValue: Equatable, Sendable {
     case string(String)
     case integer(Int)
     case boolean(Bool)
@@ -10,15 +10,15 @@ indirect enum TOMLValue: Equatable, Sendable {
 }
 
 /// A table that remembers the order of its keys: the hosts of a `hosts.toml` are tried in the order in which they are written.
-struct TOMLTable: Equatable, Sendable {
-    struct Entry: Equatable, Sendable {
-        var key: String
-        var value: TOMLValue
+package struct TOMLTable: Equatable, Sendable {
+    package struct Entry: Equatable, Sendable {
+        package var key: String
+        package var value: TOMLValue
     }
 
-    private(set) var entries: [Entry] = []
+    package private(set) var entries: [Entry] = []
 
-    subscript(key: String) -> TOMLValue? {
+    package subscript(key: String) -> TOMLValue? {
         get { entries.first { $0.key == key }?.value }
         set {
             let index = entries.firstIndex { $0.key == key }
@@ -32,11 +32,11 @@ struct TOMLTable: Equatable, Sendable {
     }
 
     /// Sets the value at the end of a path; the tables on the way are made. Where the path meets an array of tables, its last table is meant.
-    fileprivate mutating func set(_ value: TOMLValue, at path: ArraySlice<String>) throws(StorageError) {
+    fileprivate mutating func set(_ value: TOMLValue, at path: ArraySlice<String>) throws(CodedError) {
         guard let key = path.first else { return }
         if path.count == 1 {
             if case .table(let new) = value, new.entries.isEmpty, case .table? = self[key] { return }
-            guard self[key] == nil else { throw StorageError(.invalidArgument, "key \(key) is given twice") }
+            guard self[key] == nil else { throw CodedError(.invalidArgument, "key \(key) is given twice") }
             self[key] = value
             return
         }
@@ -49,22 +49,22 @@ struct TOMLTable: Equatable, Sendable {
             try table.set(value, at: path.dropFirst())
             self[key] = .table(table)
         case .array(var tables)?:
-            guard case .table(var table)? = tables.last else { throw StorageError(.invalidArgument, "key \(key) is not a table") }
+            guard case .table(var table)? = tables.last else { throw CodedError(.invalidArgument, "key \(key) is not a table") }
             try table.set(value, at: path.dropFirst())
             tables[tables.count - 1] = .table(table)
             self[key] = .array(tables)
-        default: throw StorageError(.invalidArgument, "key \(key) is not a table")
+        default: throw CodedError(.invalidArgument, "key \(key) is not a table")
         }
     }
 
-    fileprivate mutating func append(at path: ArraySlice<String>) throws(StorageError) {
+    fileprivate mutating func append(at path: ArraySlice<String>) throws(CodedError) {
         guard let key = path.first else { return }
         if path.count > 1 {
             var table = TOMLTable()
             switch self[key] {
             case nil: break
             case .table(let known)?: table = known
-            default: throw StorageError(.invalidArgument, "key \(key) is not a table")
+            default: throw CodedError(.invalidArgument, "key \(key) is not a table")
             }
             try table.append(at: path.dropFirst())
             self[key] = .table(table)
@@ -73,28 +73,28 @@ struct TOMLTable: Equatable, Sendable {
         switch self[key] {
         case nil: self[key] = .array([.table(TOMLTable())])
         case .array(let tables)?: self[key] = .array(tables + [.table(TOMLTable())])
-        default: throw StorageError(.invalidArgument, "key \(key) is not an array of tables")
+        default: throw CodedError(.invalidArgument, "key \(key) is not an array of tables")
         }
     }
 }
 
 /// Reads TOML 1.0: tables, arrays of tables, inline tables, dotted and quoted keys, every kind of string, integers, booleans, arrays, comments.
-struct TOMLReader {
+package struct TOMLReader {
     private let bytes: [UInt8]
     private var index = 0
     private var line = 1
 
     /// - Throws: invalidArgument that names the line.
-    static func read(_ text: String) throws(StorageError) -> TOMLTable {
+    package static func read(_ text: String) throws(CodedError) -> TOMLTable {
         var reader = TOMLReader(bytes: Array(text.utf8))
-        do { return try reader.document() } catch { throw StorageError(error.code, "line \(reader.line): \(error.message)") }
+        do { return try reader.document() } catch { throw CodedError(error.code, "line \(reader.line): \(error.message)") }
     }
 
     private init(bytes: [UInt8]) { self.bytes = bytes }
 
     private var current: UInt8? { index < bytes.count ? bytes[index] : nil }
 
-    private func failure(_ message: String) -> StorageError { StorageError(.invalidArgument, message) }
+    private func failure(_ message: String) -> CodedError { CodedError(.invalidArgument, message) }
 
     private mutating func advance() {
         if current == UInt8(ascii: "\n") { line += 1 }
@@ -122,14 +122,14 @@ struct TOMLReader {
         }
     }
 
-    private mutating func endOfLine() throws(StorageError) {
+    private mutating func endOfLine() throws(CodedError) {
         skipBlanks()
         if current == UInt8(ascii: "#") { while let byte = current, byte != UInt8(ascii: "\n") { index += 1 } }
         if current == UInt8(ascii: "\r") { index += 1 }
         guard current == nil || current == UInt8(ascii: "\n") else { throw failure("unexpected text after the value") }
     }
 
-    private mutating func document() throws(StorageError) -> TOMLTable {
+    private mutating func document() throws(CodedError) -> TOMLTable {
         var root = TOMLTable()
         var path: [String] = []
         while true {
@@ -152,7 +152,7 @@ struct TOMLReader {
         }
     }
 
-    private mutating func keyPath() throws(StorageError) -> [String] {
+    private mutating func keyPath() throws(CodedError) -> [String] {
         var path: [String] = []
         repeat {
             skipBlanks()
@@ -162,7 +162,7 @@ struct TOMLReader {
         return path
     }
 
-    private mutating func key() throws(StorageError) -> String {
+    private mutating func key() throws(CodedError) -> String {
         if current == UInt8(ascii: "\"") || current == UInt8(ascii: "'") { return try string() }
         let start = index
         while let byte = current, Self.isBare(byte) { index += 1 }
@@ -181,7 +181,7 @@ struct TOMLReader {
 
     // MARK: Values
 
-    private mutating func value() throws(StorageError) -> TOMLValue {
+    private mutating func value() throws(CodedError) -> TOMLValue {
         skipBlanks()
         switch current {
         case UInt8(ascii: "\""), UInt8(ascii: "'"): return .string(try string())
@@ -201,7 +201,7 @@ struct TOMLReader {
         }
     }
 
-    private mutating func array() throws(StorageError) -> [TOMLValue] {
+    private mutating func array() throws(CodedError) -> [TOMLValue] {
         advance()
         var values: [TOMLValue] = []
         while true {
@@ -213,7 +213,7 @@ struct TOMLReader {
         }
     }
 
-    private mutating func inlineTable() throws(StorageError) -> TOMLTable {
+    private mutating func inlineTable() throws(CodedError) -> TOMLTable {
         advance()
         var table = TOMLTable()
         skipSpace()
@@ -229,7 +229,7 @@ struct TOMLReader {
         }
     }
 
-    private mutating func string() throws(StorageError) -> String {
+    private mutating func string() throws(CodedError) -> String {
         for (quote, isLiteral) in [("\"\"\"", false), ("'''", true)] where take(quote) {
             // A line end right behind the quotes does not count.
             if current == UInt8(ascii: "\r") { index += 1 }
@@ -241,7 +241,7 @@ struct TOMLReader {
         return try stringBody(until: "\"", isLiteral: false, mayBreak: false)
     }
 
-    private mutating func stringBody(until quote: String, isLiteral: Bool, mayBreak: Bool) throws(StorageError) -> String {
+    private mutating func stringBody(until quote: String, isLiteral: Bool, mayBreak: Bool) throws(CodedError) -> String {
         var text: [UInt8] = []
         while let byte = current {
             if take(quote) {
@@ -260,7 +260,7 @@ struct TOMLReader {
         throw failure("string without its closing quote")
     }
 
-    private mutating func escape() throws(StorageError) -> [UInt8] {
+    private mutating func escape() throws(CodedError) -> [UInt8] {
         guard let byte = current else { throw failure("string without its closing quote") }
         let simple: [UInt8: UInt8] = [
             UInt8(ascii: "b"): 8, UInt8(ascii: "t"): 9, UInt8(ascii: "n"): 10, UInt8(ascii: "f"): 12, UInt8(ascii: "r"): 13,

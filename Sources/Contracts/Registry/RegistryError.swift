@@ -1,22 +1,22 @@
 import AsyncHTTPClient
-import BerthDefaults
+package import BerthDefaults
 import FoundationEssentials
 import NIOCore
 import NIOPosix
 import NIOSSL
-import OCISpec
+package import OCISpec
 
 /// What a registry says in the body of a refusal. Spec: distribution-spec, "Error Codes".
-struct RegistryErrorBody: Decodable, Sendable {
-    struct Item: Decodable, Sendable {
-        var code: String
-        var message: String?
+package struct RegistryErrorBody: Decodable, Sendable {
+    package struct Item: Decodable, Sendable {
+        package var code: String
+        package var message: String?
     }
 
-    var errors: [Item]
+    package var errors: [Item]
 
     /// "manifest unknown: manifest unknown": the code in words, then what the registry adds.
-    static func text(_ body: [UInt8]) -> (code: String, text: String)? {
+    package static func text(_ body: [UInt8]) -> (code: String, text: String)? {
         guard let first = (try? JSONDecoder().decode(RegistryErrorBody.self, from: Data(body)))?.errors.first else { return nil }
         let words = first.code.lowercased().split(separator: "_").joined(separator: " ")
         return (first.code, "\(words): \(first.message ?? words)")
@@ -24,42 +24,42 @@ struct RegistryErrorBody: Decodable, Sendable {
 }
 
 /// The sentences in which users know a registry's refusals and a network's failures. `docs/errors.md` lists them.
-enum RegistryErrors {
+package enum RegistryErrors {
     /// A refused request.
     /// - Parameter what: "GET https://host/v2/…", for statuses that have no sentence of their own.
-    static func refusal(_ status: UInt, body: [UInt8], what: String, reference: ImageReference) -> StorageError {
+    package static func refusal(_ status: UInt, body: [UInt8], what: String, reference: ImageReference) -> CodedError {
         let said = RegistryErrorBody.text(body)
         let cause = said.map { ": \($0.text)" } ?? ""
         switch (status, said?.code) {
         case (_, "MANIFEST_UNKNOWN"):
-            return StorageError(.notFound, "manifest for \(reference.familiar) not found\(cause)")
+            return CodedError(.notFound, "manifest for \(reference.familiar) not found\(cause)")
         case (404, nil) where what.contains("/manifests/"):
-            return StorageError(.notFound, "manifest for \(reference.familiar) not found: manifest unknown: manifest unknown")
-        case (404, "NAME_UNKNOWN"): return StorageError(.notFound, "repository \(reference.familiarName) not found\(cause)")
-        case (404, _): return StorageError(.notFound, said?.text ?? "\(what): not found")
+            return CodedError(.notFound, "manifest for \(reference.familiar) not found: manifest unknown: manifest unknown")
+        case (404, "NAME_UNKNOWN"): return CodedError(.notFound, "repository \(reference.familiarName) not found\(cause)")
+        case (404, _): return CodedError(.notFound, said?.text ?? "\(what): not found")
         case (401, _) where said?.code != "DENIED":
-            return StorageError(.unauthenticated, said?.text ?? "unauthorized: authentication required")
+            return CodedError(.unauthenticated, said?.text ?? "unauthorized: authentication required")
         case (401, _), (403, _):
             let reason = said?.text ?? "denied: requested access to the resource is denied"
-            return StorageError(.permissionDenied, "pull access denied for \(reference.familiarName), repository does not exist or may require 'docker login': \(reason)")
+            return CodedError(.permissionDenied, "pull access denied for \(reference.familiarName), repository does not exist or may require 'docker login': \(reason)")
         case (429, _):
-            return StorageError(.resourceExhausted, said?.text ?? "toomanyrequests: rate limit of the registry exceeded")
+            return CodedError(.resourceExhausted, said?.text ?? "toomanyrequests: rate limit of the registry exceeded")
         default:
             let text = said?.text ?? String(decoding: body.prefix(256).filter { $0 >= 0x20 && $0 < 0x7f }, as: UTF8.self)
             let code: ErrorCode = status >= 500 ? .unavailable : .internalError
-            return StorageError(code, "received unexpected HTTP status: \(status) \(HTTPStatusText.of(status))\(text.isEmpty ? "" : ": \(text)") (\(what))")
+            return CodedError(code, "received unexpected HTTP status: \(status) \(HTTPStatusText.of(status))\(text.isEmpty ? "" : ": \(text)") (\(what))")
         }
     }
 
     /// The same for an upload, where "pull" would be the wrong word.
-    static func pushRefusal(_ status: UInt, body: [UInt8], what: String, reference: ImageReference) -> StorageError {
+    package static func pushRefusal(_ status: UInt, body: [UInt8], what: String, reference: ImageReference) -> CodedError {
         let said = RegistryErrorBody.text(body)
         if status == 401 || status == 403 {
             let reason = said?.text ?? "denied: requested access to the resource is denied"
-            return StorageError(status == 401 ? .unauthenticated : .permissionDenied, reason)
+            return CodedError(status == 401 ? .unauthenticated : .permissionDenied, reason)
         }
         let text = said?.text ?? String(decoding: body.prefix(256).filter { $0 >= 0x20 && $0 < 0x7f }, as: UTF8.self)
-        return StorageError(
+        return CodedError(
             status >= 500 ? .unavailable : .internalError,
             "received unexpected HTTP status: \(status) \(HTTPStatusText.of(status))\(text.isEmpty ? "" : ": \(text)") (\(what))")
     }
@@ -68,10 +68,10 @@ enum RegistryErrors {
     /// - Parameters:
     ///   - method: "Get".
     ///   - url: without credentials.
-    static func failure(_ error: any Error, method: String, url: String) -> StorageError {
-        if let error = error as? StorageError { return error }
-        if error is CancellationError { return StorageError(.cancelled, "context canceled") }
-        return StorageError(.unavailable, "\(method) \"\(url)\": \(reason(error, url: url))")
+    package static func failure(_ error: any Error, method: String, url: String) -> CodedError {
+        if let error = error as? CodedError { return error }
+        if error is CancellationError { return CodedError(.cancelled, "context canceled") }
+        return CodedError(.unavailable, "\(method) \"\(url)\": \(reason(error, url: url))")
     }
 
     private static func reason(_ error: any Error, url: String) -> String {
@@ -123,13 +123,16 @@ enum RegistryErrors {
 }
 
 /// The reason phrases of statuses that registries answer with.
-enum HTTPStatusText {
-    static func of(_ status: UInt) -> String {
+package enum HTTPStatusText {
+    package static func of(_ status: UInt) -> String {
         switch status {
         case 400: "Bad Request"
+        case 401: "Unauthorized"
+        case 403: "Forbidden"
         case 404: "Not Found"
         case 405: "Method Not Allowed"
         case 413: "Request Entity Too Large"
+        case 429: "Too Many Requests"
         case 416: "Requested Range Not Satisfiable"
         case 500: "Internal Server Error"
         case 502: "Bad Gateway"

@@ -1,45 +1,51 @@
-import BerthDefaults
+package import BerthDefaults
 import OCISpec
 
 /// One place where repositories can be had: the registry itself, or a mirror of it.
-struct RegistryHost: Sendable, Equatable {
+package struct RegistryHost: Sendable, Equatable {
     /// What the place is asked for. Words and meaning are those of containerd's `hosts.toml`.
-    struct Capabilities: OptionSet, Sendable {
-        let rawValue: Int
+    package struct Capabilities: OptionSet, Sendable {
+        package let rawValue: Int
+        package init(rawValue: Int) { self.rawValue = rawValue }
         /// Content by its digest.
-        static let pull = Capabilities(rawValue: 1)
+        package static let pull = Capabilities(rawValue: 1)
         /// What a tag stands for.
-        static let resolve = Capabilities(rawValue: 2)
-        static let push = Capabilities(rawValue: 4)
-        static let all: Capabilities = [.pull, .resolve, .push]
+        package static let resolve = Capabilities(rawValue: 2)
+        package static let push = Capabilities(rawValue: 4)
+        package static let all: Capabilities = [.pull, .resolve, .push]
     }
 
-    struct Header: Sendable, Equatable {
-        var name: String
-        var value: String
+    package struct Header: Sendable, Equatable {
+        package var name: String
+        package var value: String
+
+        package init(name: String, value: String) {
+            self.name = name
+            self.value = value
+        }
     }
 
     /// Host with its port where one is given.
-    var authority: String
+    package var authority: String
     /// "https", "http" or both: the next one is tried where the first meets something else than a server of its kind.
-    var schemes: [String]
+    package var schemes: [String]
     /// Before the repository's name: "/v2".
-    var path = "/v2"
-    var capabilities = Capabilities.all
+    package var path = "/v2"
+    package var capabilities = Capabilities.all
     /// Sent to this place alone.
-    var headers: [Header] = []
-    var tls = RegistryTLS()
+    package var headers: [Header] = []
+    package var tls = RegistryTLS()
     /// A mirror that serves several registries is told which one is meant (`?ns=docker.io`).
-    var proxied: String?
+    package var proxied: String?
     /// Whether this is the registry that the image's name speaks of: only it is given the user's credentials without being asked for by name.
-    var isOrigin = true
-    var connectTimeout: Duration?
+    package var isOrigin = true
+    package var connectTimeout: Duration?
 
     /// "http://127.0.0.1:5000", for people.
-    var description: String { "\(schemes.first ?? "https")://\(authority)\(path == "/v2" ? "" : path)" }
+    package var description: String { "\(schemes.first ?? "https")://\(authority)\(path == "/v2" ? "" : path)" }
 
     /// Loopback addresses and names: spoken to without TLS, as every engine does.
-    static func isLoopback(_ host: String) -> Bool {
+    package static func isLoopback(_ host: String) -> Bool {
         let name = host.hasPrefix("[") ? host.prefix { $0 != "]" }.dropFirst() : host.prefix { $0 != ":" }
         if name == "localhost" || name == "::1" { return true }
         let parts = name.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
@@ -47,27 +53,32 @@ struct RegistryHost: Sendable, Equatable {
     }
 
     /// Where Docker Hub's registry is; every other registry is where its name says.
-    static func authority(of domain: String) -> String { domain == ImageReference.defaultDomain ? "registry-1.docker.io" : domain }
+    package static func authority(of domain: String) -> String { domain == ImageReference.defaultDomain ? "registry-1.docker.io" : domain }
 }
 
 /// How one client's transfer wants registries to be spoken to.
-struct RegistryOptions: Sendable {
+package struct RegistryOptions: Sendable {
+    /// Where registries have their folders unless somebody says otherwise.
+    package static let defaultDirectories = ["/etc/berth/certs.d", "/etc/containerd/certs.d", "/etc/docker/certs.d"]
+
+    package init() {}
+
     /// dockerd's `--insecure-registry`: TLS without verification, or no TLS.
-    var isInsecure = false
+    package var isInsecure = false
     /// "http" or "https" where the client said so; nil decides by the host.
-    var scheme: String?
+    package var scheme: String?
     /// Sent with every request to the registry itself.
-    var headers: [RegistryHost.Header] = []
+    package var headers: [RegistryHost.Header] = []
     /// dockerd's `--registry-mirror`: base addresses that are asked before the registry.
-    var mirrors: [String] = []
+    package var mirrors: [String] = []
     /// Directories with one folder for each registry (`certs.d`); the first that has one for the host counts.
-    var directories: [String] = []
+    package var directories: [String] = []
 }
 
 extension RegistryOptions {
     /// The places to ask for a registry's content, first to last.
     /// - Throws: invalidArgument for a mirror or a file that cannot be understood, naming it.
-    func hosts(for domain: String) throws -> [RegistryHost] {
+    package func hosts(for domain: String) throws -> [RegistryHost] {
         var hosts = try mirrors.map { try mirror($0) }
         let directory = HostDirectory.find(domain, in: directories)
         if let directory, let file = try directory.hostsFile() {
@@ -108,9 +119,9 @@ extension RegistryOptions {
 }
 
 /// Addresses of registries, as configuration has them.
-enum RegistryAddress {
+package enum RegistryAddress {
     /// Scheme, authority and path of "https://host:5000/path"; https where there is no scheme.
-    static func parse(_ text: String) throws(StorageError) -> (scheme: String, authority: String, path: String) {
+    package static func parse(_ text: String) throws(CodedError) -> (scheme: String, authority: String, path: String) {
         var rest = text[...]
         var scheme = "https"
         for known in ["https", "http"] where rest.hasPrefix("\(known)://") {
@@ -121,12 +132,12 @@ enum RegistryAddress {
         let authority = rest.prefix { $0 != "/" }
         guard !authority.isEmpty, !rest.contains("://"), !rest.contains("?"), !rest.contains("#"), !authority.contains("@"),
             text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f })
-        else { throw StorageError(.invalidArgument, "registry address \"\(text)\" is not of the form https://HOST[:PORT][/PATH]") }
+        else { throw CodedError(.invalidArgument, "registry address \"\(text)\" is not of the form https://HOST[:PORT][/PATH]") }
         return (scheme, String(authority), String(rest.dropFirst(authority.count)))
     }
 
     /// `path` with `last` as its last component, once.
-    static func joined(_ path: String, _ last: String) -> String {
+    package static func joined(_ path: String, _ last: String) -> String {
         let trimmed = path.hasSuffix("/") ? String(path.dropLast()) : path
         return trimmed.hasSuffix("/\(last)") ? trimmed : "\(trimmed)/\(last)"
     }

@@ -1,19 +1,20 @@
-import AsyncHTTPClient
+package import AsyncHTTPClient
 import BerthDefaults
 import FoundationEssentials
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
-import OCISpec
 import Synchronization
 
 /// One repository at one place, spoken to with what belongs to a request: authorization, redirects, waiting where the registry says so.
 ///
 /// Credentials and tokens go to this place and to the token server that it names; a redirect to another host never carries them.
-final class RegistryEndpoint: Sendable {
-    let host: RegistryHost
-    private let reference: ImageReference
+package final class RegistryEndpoint: Sendable {
+    package let host: RegistryHost
+    /// Path of the repository; empty for requests that concern none.
+    private let repository: String
     private let http: HTTPClient
     private let authorization: RegistryAuthorization
     /// Which of the host's schemes is spoken; found out by the first answer where there is a choice.
@@ -21,19 +22,25 @@ final class RegistryEndpoint: Sendable {
     /// For this place and for those that it redirects to.
     private let configurations = Mutex<[Bool: TLSConfiguration]>([:])
 
-    static let userAgent = "berth/\(Defaults.version)"
+    package static let userAgent = "berth/\(Defaults.version)"
 
-    init(_ host: RegistryHost, _ reference: ImageReference, http: HTTPClient, credentials: @escaping RegistryAuthorization.CredentialSource) {
+    /// - Parameters:
+    ///   - domain: of the image's name; under it the credentials of the registry itself are asked for.
+    ///   - logsIn: asks a token server for an identity token too, which stands for the password from then on.
+    package init(
+        _ host: RegistryHost, domain: String, repository: String = "", http: HTTPClient, logsIn: Bool = false,
+        credentials: @escaping RegistryAuthorization.CredentialSource
+    ) {
         self.host = host
-        self.reference = reference
+        self.repository = repository
         self.http = http
         scheme = Mutex((0, host.schemes.count == 1))
         let tls = host.tls
         let mayBePlain = host.schemes.contains("http") || tls.skipsVerification
-        authorization = RegistryAuthorization(host: host.isOrigin ? reference.domain : host.authority, source: credentials) { method, url, header, form in
+        authorization = RegistryAuthorization(host: host.isOrigin ? domain : host.authority, wantsIdentityToken: logsIn, source: credentials) { method, url, header, form in
             // Whoever can read the way to the token server has the password.
             guard url.hasPrefix("https://") || mayBePlain else {
-                throw StorageError(.unauthenticated, "registry \(host.authority) names a token server without TLS")
+                throw CodedError(.unauthenticated, "registry \(host.authority) names a token server without TLS")
             }
             var request = HTTPClientRequest(url: url)
             request.method = HTTPMethod(rawValue: method)
@@ -68,16 +75,28 @@ final class RegistryEndpoint: Sendable {
 
     /// "http://127.0.0.1:5000/v2/library/busybox/manifests/latest"
     func url(_ path: String, query: String = "") -> String {
-        let scheme = host.schemes[scheme.withLock { $0.index }]
         var parts: [String] = query.isEmpty ? [] : [query]
         if let proxied = host.proxied { parts.append("ns=\(RegistryAuthorization.escape(proxied))") }
-        return "\(scheme)://\(host.authority)\(host.path)/\(reference.path)/\(path)\(parts.isEmpty ? "" : "?" + parts.joined(separator: "&"))"
+        return "\(root)\(host.path)/\(repository)/\(path)\(parts.isEmpty ? "" : "?" + parts.joined(separator: "&"))"
     }
+
+    /// "http://127.0.0.1:5000", by the scheme that is spoken.
+    private var root: String { "\(host.schemes[scheme.withLock { $0.index }])://\(host.authority)" }
 
     /// Sends a request to a path of the repository.
     func send(_ request: Request, _ path: String, query: String = "") async throws -> HTTPClientResponse {
+        try await send(request) { url(path, query: query) }
+    }
+
+    /// Sends a request to an address below the host's path.
+    func send(_ request: Request, relative: String, query: String) async throws -> HTTPClientResponse {
+        try await send(request) { "\(root)\(host.path)/\(relative)\(query.isEmpty ? "" : "?\(query)")" }
+    }
+
+    /// Sends a request to an address that may change with the scheme.
+    private func send(_ request: Request, address: () -> String) async throws -> HTTPClientResponse {
         while true {
-            let address = url(path, query: query)
+            let address = address()
             do {
                 let response = try await send(request, to: address)
                 if isPlainTextRefused(response, address), tryNextScheme() { continue }
@@ -115,17 +134,17 @@ final class RegistryEndpoint: Sendable {
                 guard let location = response.headers.first(name: "Location") else { return response }
                 redirects += 1
                 guard redirects <= 10 else {
-                    throw StorageError(.unavailable, "\(request.method.capitalized) \"\(Self.withoutQuery(first))\": stopped after 10 redirects")
+                    throw CodedError(.unavailable, "\(request.method.capitalized) \"\(Self.withoutQuery(first))\": stopped after 10 redirects")
                 }
                 let next = try resolve(location, against: url)
                 guard next.hasPrefix("https://") || url.hasPrefix("http://") else {
-                    throw StorageError(.unavailable, "registry \(host.authority) redirects from https to http")
+                    throw CodedError(.unavailable, "registry \(host.authority) redirects from https to http")
                 }
                 _ = try? await Self.collect(response.body, limit: 64 << 10)
                 url = next
             case 429 where waits < 4, 503 where waits < 4 && response.headers.contains(name: "Retry-After"):
                 waits += 1
-                let seconds = response.headers.first(name: "Retry-After").flatMap { RetryAfter.seconds($0, now: Clock.now / 1_000_000_000) } ?? (1 << waits)
+                let seconds = response.headers.first(name: "Retry-After").flatMap { RetryAfter.seconds($0, now: Int64(time(nil))) } ?? (1 << waits)
                 guard seconds <= 60 else { return response }
                 _ = try? await Self.collect(response.body, limit: 64 << 10)
                 try await Task.sleep(for: .seconds(max(1, seconds)))
@@ -140,7 +159,7 @@ final class RegistryEndpoint: Sendable {
         for _ in 0...10 {
             // An image must not make us ask plain text servers nearby, unless its registry is one.
             guard url.hasPrefix("https://") || (url.hasPrefix("http://") && host.schemes.contains("http")) else {
-                throw StorageError(.permissionDenied, "address without TLS")
+                throw CodedError(.permissionDenied, "address without TLS")
             }
             var request = HTTPClientRequest(url: url)
             request.method = HTTPMethod(rawValue: method)
@@ -153,7 +172,29 @@ final class RegistryEndpoint: Sendable {
             _ = try? await Self.collect(response.body, limit: 64 << 10)
             url = try resolve(location, against: url)
         }
-        throw StorageError(.unavailable, "\(method.capitalized) \"\(Self.withoutQuery(first))\": stopped after 10 redirects")
+        throw CodedError(.unavailable, "\(method.capitalized) \"\(Self.withoutQuery(first))\": stopped after 10 redirects")
+    }
+
+    /// Shows the credentials to the registry. Spec: distribution-spec, "Determining Support".
+    /// - Returns: the identity token that its token server gave for them, if any.
+    /// - Throws: unauthenticated in the words of the token server; internalError, as dockerd says it, where the registry itself refuses.
+    package func logIn() async throws -> String? {
+        var address = ""
+        let request = Request(method: "GET", scope: "", patience: .seconds(60))
+        let response: HTTPClientResponse
+        do {
+            response = try await send(request) {
+                address = "\(root)\(host.path)/"
+                return address
+            }
+        } catch let error as CodedError where error.code == .unauthenticated {
+            throw CodedError(.unauthenticated, error.message.hasPrefix("Get ") ? error.message : "Get \"\(address)\": \(error.message)")
+        }
+        _ = try? await Self.collect(response.body, limit: 64 << 10)
+        guard response.status == .ok else {
+            throw CodedError(.internalError, "login attempt to \(address) failed with status: \(response.status.code) \(HTTPStatusText.of(response.status.code))")
+        }
+        return await authorization.identityToken
     }
 
     /// One attempt, and the authorization that it carries.
@@ -215,7 +256,7 @@ final class RegistryEndpoint: Sendable {
     static func withoutQuery(_ url: String) -> String { String(url.prefix { $0 != "?" }) }
 
     /// "https://host:port", by which two addresses are the same party.
-    static func origin(_ url: String) -> Substring {
+    package static func origin(_ url: String) -> Substring {
         // Behind the two slashes of the scheme.
         guard let first = url.firstIndex(of: "/"), let start = url.index(first, offsetBy: 2, limitedBy: url.endIndex) else { return url[...] }
         return url[..<(url[start...].firstIndex(where: { $0 == "/" || $0 == "?" || $0 == "#" }) ?? url.endIndex)]
@@ -227,16 +268,16 @@ final class RegistryEndpoint: Sendable {
         if location.hasPrefix("//") { return String(url.prefix { $0 != "/" }) + location }
         if location.hasPrefix("/") { return Self.origin(url) + location }
         guard !location.contains("://"), let slash = Self.withoutQuery(url).lastIndex(of: "/") else {
-            throw StorageError(.unavailable, "registry \(host.authority) sent a malformed Location")
+            throw CodedError(.unavailable, "registry \(host.authority) sent a malformed Location")
         }
         return url[...slash] + location
     }
 
     /// A whole body of at most `limit` bytes.
-    static func collect(_ body: HTTPClientResponse.Body, limit: Int) async throws -> [UInt8] {
+    package static func collect(_ body: HTTPClientResponse.Body, limit: Int) async throws -> [UInt8] {
         var bytes: [UInt8] = []
         for try await var chunk in body {
-            guard bytes.count + chunk.readableBytes <= limit else { throw StorageError(.resourceExhausted, "registry sent more than \(limit) bytes") }
+            guard bytes.count + chunk.readableBytes <= limit else { throw CodedError(.resourceExhausted, "registry sent more than \(limit) bytes") }
             bytes += chunk.readBytes(length: chunk.readableBytes) ?? []
         }
         return bytes
@@ -244,9 +285,9 @@ final class RegistryEndpoint: Sendable {
 }
 
 /// The header Retry-After: seconds or a date. Spec: RFC 9110, section 10.2.3.
-enum RetryAfter {
+package enum RetryAfter {
     /// - Parameter now: seconds since 1970.
-    static func seconds(_ text: String, now: Int64) -> Int? {
+    package static func seconds(_ text: String, now: Int64) -> Int? {
         if let seconds = Int(text) { return seconds >= 0 ? seconds : nil }
         // "Wed, 21 Oct 2015 07:28:00 GMT"
         let parts = text.split { $0 == " " || $0 == ":" }

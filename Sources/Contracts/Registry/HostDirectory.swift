@@ -31,8 +31,8 @@ struct HostDirectory {
     func hostsFile() throws -> HostsFile? {
         let file = "\(path)/hosts.toml"
         guard Files.exists(file) else { return nil }
-        do { return HostsFile(table: try TOMLReader.read(try Files.readText(file)), directory: path) } catch let error as StorageError {
-            throw StorageError(.invalidArgument, "\(file): \(error.message)")
+        do { return HostsFile(table: try TOMLReader.read(try Files.readText(file)), directory: path) } catch let error as CodedError {
+            throw CodedError(.invalidArgument, "\(file): \(error.message)")
         }
     }
 
@@ -44,11 +44,11 @@ struct HostDirectory {
             if name.hasSuffix(".crt") { tls.authorities.append("\(path)/\(name)") }
             if name.hasSuffix(".cert") {
                 let key = "\(name.dropLast(5)).key"
-                guard names.contains(key) else { throw StorageError(.failedPrecondition, "missing key \(key) for client certificate \(name) in \(path)") }
+                guard names.contains(key) else { throw CodedError(.failedPrecondition, "missing key \(key) for client certificate \(name) in \(path)") }
                 tls.clientPairs.append(.init(certificate: "\(path)/\(name)", key: "\(path)/\(key)"))
             }
             if name.hasSuffix(".key"), !names.contains("\(name.dropLast(4)).cert") {
-                throw StorageError(.failedPrecondition, "missing client certificate \(name.dropLast(4)).cert for key \(name) in \(path)")
+                throw CodedError(.failedPrecondition, "missing client certificate \(name.dropLast(4)).cert for key \(name) in \(path)")
             }
         }
         return tls
@@ -62,7 +62,7 @@ struct HostsFile {
     let directory: String
 
     /// - Parameter origin: the registry as its name alone has it; it comes last unless the file says otherwise.
-    func hosts(for domain: String, default origin: RegistryHost) throws(StorageError) -> [RegistryHost] {
+    func hosts(for domain: String, default origin: RegistryHost) throws(CodedError) -> [RegistryHost] {
         var hosts: [RegistryHost] = []
         var own = table
         own["host"] = nil
@@ -88,9 +88,9 @@ struct HostsFile {
         return hosts + [last]
     }
 
-    private func failure(_ message: String) -> StorageError { StorageError(.invalidArgument, "\(directory)/hosts.toml: \(message)") }
+    private func failure(_ message: String) -> CodedError { CodedError(.invalidArgument, "\(directory)/hosts.toml: \(message)") }
 
-    private func host(_ address: String, _ fields: TOMLTable, for domain: String) throws(StorageError) -> RegistryHost {
+    private func host(_ address: String, _ fields: TOMLTable, for domain: String) throws(CodedError) -> RegistryHost {
         let (scheme, authority, path) = try RegistryAddress.parse(address)
         var host = RegistryHost(authority: authority, schemes: [scheme])
         host.isOrigin = authority == RegistryHost.authority(of: domain)
@@ -101,7 +101,7 @@ struct HostsFile {
         return host
     }
 
-    private func apply(_ fields: TOMLTable, to host: inout RegistryHost) throws(StorageError) {
+    private func apply(_ fields: TOMLTable, to host: inout RegistryHost) throws(CodedError) {
         for entry in fields.entries {
             switch (entry.key, entry.value) {
             case ("capabilities", .array(let values)):
@@ -138,13 +138,13 @@ struct HostsFile {
         }
     }
 
-    private func text(_ value: TOMLValue, _ key: String) throws(StorageError) -> String {
+    private func text(_ value: TOMLValue, _ key: String) throws(CodedError) -> String {
         guard case .string(let text) = value else { throw failure("\(key) is not a string") }
         return text
     }
 
     /// "both.pem", ["one.pem", "two.pem"] or [["cert.pem", "key.pem"], …].
-    private func clientPairs(_ value: TOMLValue) throws(StorageError) -> [RegistryTLS.ClientPair] {
+    private func clientPairs(_ value: TOMLValue) throws(CodedError) -> [RegistryTLS.ClientPair] {
         func pair(_ certificate: String, _ key: String) -> RegistryTLS.ClientPair {
             .init(certificate: absolute(certificate), key: absolute(key.isEmpty ? certificate : key))
         }

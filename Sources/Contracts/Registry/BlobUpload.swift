@@ -1,23 +1,31 @@
-import AsyncHTTPClient
+package import AsyncHTTPClient
 import BerthDefaults
 import FoundationEssentials
 import NIOHTTP1
-import OCISpec
+package import OCISpec
 
 /// One blob on its way to a registry. Spec: distribution-spec, "Pushing blobs".
 ///
 /// A small one goes in one PUT. A larger one goes as the body of a PATCH and is closed by a PUT: what the registry has of it when a connection breaks
 /// stays there, and the next PATCH goes on from where the registry says it is.
-struct BlobUpload {
+package struct BlobUpload {
     /// Makes the body from an offset on.
-    typealias Body = @Sendable (_ offset: Int64) -> HTTPClientRequest.Body
+    package typealias Body = @Sendable (_ offset: Int64) -> HTTPClientRequest.Body
 
-    let client: RegistryClient
-    let endpoint: RegistryEndpoint
-    let descriptor: Descriptor
-    let body: Body
+    package let client: RegistryClient
+    package let endpoint: RegistryEndpoint
+    package let descriptor: Descriptor
+    package let body: Body
     /// Repository of the same registry that has the blob, if one is known.
-    let mountFrom: String?
+    package let mountFrom: String?
+
+    package init(client: RegistryClient, endpoint: RegistryEndpoint, descriptor: Descriptor, body: @escaping Body, mountFrom: String?) {
+        self.client = client
+        self.endpoint = endpoint
+        self.descriptor = descriptor
+        self.body = body
+        self.mountFrom = mountFrom
+    }
 
     private static let monolithicLimit: Int64 = 4 << 20
     private static let attempts = 5
@@ -25,7 +33,7 @@ struct BlobUpload {
     private var scope: String { client.pushScope + (mountFrom.map { " repository:\($0):pull" } ?? "") }
 
     /// Returns when the registry has the blob.
-    func run() async throws {
+    package func run() async throws {
         var failures = 0
         while true {
             do {
@@ -36,15 +44,15 @@ struct BlobUpload {
                 try Task.checkCancellation()
                 failures += 1
                 guard Self.isWorthAnotherTry(error), failures < Self.attempts else { throw error }
-                Log.info("upload interrupted", ["image": "\(client.reference)", "digest": "\(descriptor.digest)", "error": "\(error)"])
+                client.note("upload interrupted", ["image": "\(client.reference)", "digest": "\(descriptor.digest)", "error": "\(error)"])
                 try await Task.sleep(for: .milliseconds(200 << failures))
             }
         }
     }
 
-    private static func isWorthAnotherTry(_ error: any Error) -> Bool { (error as? StorageError)?.code == .unavailable }
+    private static func isWorthAnotherTry(_ error: any Error) -> Bool { (error as? CodedError)?.code == .unavailable }
 
-    private func refusal(_ response: HTTPClientResponse, _ method: String, _ url: String) async throws -> StorageError {
+    private func refusal(_ response: HTTPClientResponse, _ method: String, _ url: String) async throws -> CodedError {
         let bytes = try await RegistryEndpoint.collect(response.body, limit: 64 << 10)
         return RegistryErrors.pushRefusal(
             response.status.code, body: bytes, what: "\(method) \(RegistryEndpoint.withoutQuery(url))", reference: client.reference)
@@ -84,7 +92,7 @@ struct BlobUpload {
                 try await Task.sleep(for: .milliseconds(200 << failures))
                 // A registry that forgot the upload is told everything again.
                 guard let (next, held) = try await status(location), held <= descriptor.size else { throw error }
-                Log.info("going on with an upload", ["digest": "\(descriptor.digest)", "at": "\(held)", "error": "\(error)"])
+                client.note("going on with an upload", ["digest": "\(descriptor.digest)", "at": "\(held)", "error": "\(error)"])
                 location = next
                 offset = held
                 if offset > before { failures = 1 }

@@ -3,7 +3,7 @@ import FoundationEssentials
 import NIOCore
 
 /// Who the user is to a registry.
-enum RegistryCredentials: Sendable, Equatable {
+package enum RegistryCredentials: Sendable, Equatable {
     case anonymous
     case password(username: String, secret: String)
     /// An identity token, exchanged for access tokens.
@@ -13,13 +13,13 @@ enum RegistryCredentials: Sendable, Equatable {
 }
 
 /// One challenge of a WWW-Authenticate header. Spec: RFC 9110, section 11; the parameters are those of distribution's token scheme.
-struct AuthChallenge: Equatable, Sendable {
+package struct AuthChallenge: Equatable, Sendable {
     /// In lower case: "bearer", "basic".
-    var scheme: String
-    var parameters: [String: String]
+    package var scheme: String
+    package var parameters: [String: String]
 
     /// All challenges of a header's values. Anything that does not parse is left out.
-    static func parse(_ header: String) -> [AuthChallenge] {
+    package static func parse(_ header: String) -> [AuthChallenge] {
         var challenges: [AuthChallenge] = []
         var scanner = Scanner(Array(header.utf8))
         while let token = scanner.token() {
@@ -70,10 +70,10 @@ struct AuthChallenge: Equatable, Sendable {
 }
 
 /// The tokens that one user has for one registry host. They are sent to that host alone.
-actor RegistryAuthorization {
-    typealias CredentialSource = @Sendable (_ host: String) async throws -> RegistryCredentials
+package actor RegistryAuthorization {
+    package typealias CredentialSource = @Sendable (_ host: String) async throws -> RegistryCredentials
     /// Performs a request to a token server and returns status and body.
-    typealias TokenRequest = @Sendable (_ method: String, _ url: String, _ authorization: String?, _ form: String?) async throws -> (status: UInt, body: [UInt8])
+    package typealias TokenRequest = @Sendable (_ method: String, _ url: String, _ authorization: String?, _ form: String?) async throws -> (status: UInt, body: [UInt8])
 
     private struct Token {
         var value: String
@@ -83,20 +83,24 @@ actor RegistryAuthorization {
     private let host: String
     private let source: CredentialSource
     private let request: TokenRequest
+    private let wantsIdentityToken: Bool
+    /// The last that a token server gave.
+    private(set) var identityToken: String?
     private var credentials: RegistryCredentials?
     private var loading: Task<RegistryCredentials, any Error>?
     private var tokens: [String: Token] = [:]
     private var usesBasic = false
     private var pending: [String: Task<String, any Error>] = [:]
 
-    init(host: String, source: @escaping CredentialSource, request: @escaping TokenRequest) {
+    package init(host: String, wantsIdentityToken: Bool = false, source: @escaping CredentialSource, request: @escaping TokenRequest) {
         self.host = host
+        self.wantsIdentityToken = wantsIdentityToken
         self.source = source
         self.request = request
     }
 
     /// The header for a request in `scope`, as far as it is known without asking the registry.
-    func header(for scope: String) async throws -> String? {
+    package func header(for scope: String) async throws -> String? {
         if usesBasic { return try await basicHeader() }
         if case .header(let value)? = credentials { return value }
         guard let token = tokens[scope], token.expires > .now else { return nil }
@@ -105,7 +109,7 @@ actor RegistryAuthorization {
 
     /// Answers a 401. Returns false when there is nothing new to try.
     /// - Parameter used: the header that was refused.
-    func answer(_ challenges: [AuthChallenge], scope: String, used: String?, what: String) async throws -> Bool {
+    package func answer(_ challenges: [AuthChallenge], scope: String, used: String?, what: String) async throws -> Bool {
         if let bearer = challenges.first(where: { $0.scheme == "bearer" }) {
             if let current = tokens[scope], current.expires > .now, "Bearer \(current.value)" != used { return true }
             if case .header(let value) = try await load(), used != value {
@@ -122,7 +126,7 @@ actor RegistryAuthorization {
             usesBasic = true
             guard try await basicHeader() != nil else {
                 usesBasic = false
-                throw StorageError(.unauthenticated, "\(what): no basic auth credentials")
+                throw CodedError(.unauthenticated, "\(what): no basic auth credentials")
             }
             return true
         }
@@ -174,7 +178,7 @@ actor RegistryAuthorization {
 
     private func requestToken(_ challenge: AuthChallenge, scope: String) async throws -> String {
         guard let realm = challenge.parameters["realm"], realm.hasPrefix("https://") || realm.hasPrefix("http://") else {
-            throw StorageError(.unauthenticated, "registry \(host) asks for a token without saying where to get one")
+            throw CodedError(.unauthenticated, "registry \(host) asks for a token without saying where to get one")
         }
         let service = challenge.parameters["service"]
         let scopes = Self.union(scope, challenge.parameters["scope"] ?? "")
@@ -184,26 +188,27 @@ actor RegistryAuthorization {
         case .refresh(let token):
             reply = try await request("POST", realm, nil, Self.form(["grant_type": "refresh_token", "refresh_token": token], service: service, scope: scopes))
         case .password(let username, let secret):
-            reply = try await request("GET", Self.url(realm, service: service, scope: scopes, account: username), Self.basic(username, secret), nil)
+            reply = try await request("GET", url(realm, service: service, scope: scopes, account: username), Self.basic(username, secret), nil)
             if reply.status == 404 || reply.status == 405 {
                 reply = try await request(
                     "POST", realm, nil, Self.form(["grant_type": "password", "username": username, "password": secret], service: service, scope: scopes))
             }
         case .anonymous, .header:
-            reply = try await request("GET", Self.url(realm, service: service, scope: scopes, account: nil), nil, nil)
+            reply = try await request("GET", url(realm, service: service, scope: scopes, account: nil), nil, nil)
         }
         guard reply.status == 200 else {
             let said = RegistryErrorBody.text(reply.body)?.text
             if reply.status == 401 || reply.status == 403 {
-                throw StorageError(.unauthenticated, said ?? "unauthorized: incorrect username or password")
+                throw CodedError(.unauthenticated, said ?? "unauthorized: incorrect username or password")
             }
-            throw StorageError(.unavailable, "token server of \(host) answered \(reply.status) \(HTTPStatusText.of(reply.status))\(said.map { ": \($0)" } ?? "")")
+            throw CodedError(.unavailable, "token server of \(host) answered \(reply.status) \(HTTPStatusText.of(reply.status))\(said.map { ": \($0)" } ?? "")")
         }
         guard let decoded = try? JSONDecoder().decode(Reply.self, from: Data(reply.body)), let value = decoded.token ?? decoded.access_token, !value.isEmpty
-        else { throw StorageError(.unauthenticated, "authorization server of \(host) did not include a token in the response") }
+        else { throw CodedError(.unauthenticated, "authorization server of \(host) did not include a token in the response") }
         guard value.utf8.count <= 64 << 10, value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
-            throw StorageError(.unauthenticated, "authorization server of \(host) returned a malformed token")
+            throw CodedError(.unauthenticated, "authorization server of \(host) returned a malformed token")
         }
+        identityToken = decoded.refresh_token ?? identityToken
         if let refresh = decoded.refresh_token, case .refresh = credentials { self.credentials = .refresh(refresh) }
         // The specification's default is a minute; a part is kept in hand for the way to the registry.
         let lifetime = max(60, min(decoded.expires_in ?? 60, 3600))
@@ -212,7 +217,7 @@ actor RegistryAuthorization {
     }
 
     /// What we know that we need and what the registry asks for, once each: a token for both saves the next refusal.
-    static func union(_ own: String, _ asked: String) -> String {
+    package static func union(_ own: String, _ asked: String) -> String {
         var actions: [(resource: Substring, names: [Substring])] = []
         for scope in own.split(separator: " ") + asked.split(separator: " ") {
             guard let colon = scope.lastIndex(of: ":") else { continue }
@@ -227,11 +232,12 @@ actor RegistryAuthorization {
         return actions.map { "\($0.resource):\($0.names.joined(separator: ","))" }.joined(separator: " ")
     }
 
-    private static func url(_ realm: String, service: String?, scope: String, account: String?) -> String {
+    private func url(_ realm: String, service: String?, scope: String, account: String?) -> String {
         var query: [String] = []
-        if let account { query.append("account=\(escape(account))") }
-        for part in scope.split(separator: " ") { query.append("scope=\(escape(String(part)))") }
-        if let service { query.append("service=\(escape(service))") }
+        if let account { query.append("account=\(Self.escape(account))") }
+        if wantsIdentityToken { query += ["client_id=berth", "offline_token=true"] }
+        for part in scope.split(separator: " ") { query.append("scope=\(Self.escape(String(part)))") }
+        if let service { query.append("service=\(Self.escape(service))") }
         return realm + (realm.contains("?") ? "&" : "?") + query.joined(separator: "&")
     }
 
@@ -244,7 +250,7 @@ actor RegistryAuthorization {
     }
 
     /// Percent-encodes everything but unreserved characters (RFC 3986, section 2.3).
-    static func escape(_ text: String) -> String {
+    package static func escape(_ text: String) -> String {
         var result = ""
         for byte in text.utf8 {
             switch byte {

@@ -2,29 +2,29 @@ import BerthDefaults
 import NIOSSL
 
 /// What a TLS connection to a registry trusts and shows: files, read when the first connection is made.
-struct RegistryTLS: Sendable, Hashable {
-    struct ClientPair: Sendable, Hashable {
+package struct RegistryTLS: Sendable, Hashable {
+    package struct ClientPair: Sendable, Hashable {
         /// PEM files; without a key the certificate's file holds both.
-        var certificate: String
-        var key: String
+        package var certificate: String
+        package var key: String
     }
 
     /// PEM files trusted beside the system's authorities.
-    var authorities: [String] = []
-    var clientPairs: [ClientPair] = []
-    var skipsVerification = false
+    package var authorities: [String] = []
+    package var clientPairs: [ClientPair] = []
+    package var skipsVerification = false
 
-    var isEmpty: Bool { self == RegistryTLS() }
+    package var isEmpty: Bool { self == RegistryTLS() }
 
     /// - Parameter showsCertificate: false for the hosts that a registry redirects to.
     /// - Throws: failedPrecondition that names the file that cannot be used.
-    func configuration(showsCertificate: Bool) throws(StorageError) -> TLSConfiguration {
+    func configuration(showsCertificate: Bool) throws(CodedError) -> TLSConfiguration {
         var configuration = TLSConfiguration.makeClientConfiguration()
         if skipsVerification { configuration.certificateVerification = .none }
         var trusted: [NIOSSLCertificate] = []
         for path in authorities {
             do { trusted += try NIOSSLCertificate.fromPEMFile(path) } catch {
-                throw StorageError(.failedPrecondition, "cannot use the certificate authority in \(path): \(error)")
+                throw CodedError(.failedPrecondition, "cannot use the certificate authority in \(path): \(error)")
             }
         }
         if !trusted.isEmpty { configuration.additionalTrustRoots = [.certificates(trusted)] }
@@ -34,7 +34,7 @@ struct RegistryTLS: Sendable, Hashable {
                 configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(pair.certificate).map { .certificate($0) }
                 configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: pair.key, format: .pem))
             } catch {
-                throw StorageError(.failedPrecondition, "cannot use the client certificate \(pair.certificate) with the key \(pair.key): \(error)")
+                throw CodedError(.failedPrecondition, "cannot use the client certificate \(pair.certificate) with the key \(pair.key): \(error)")
             }
         }
         return configuration
