@@ -37,40 +37,42 @@ struct Daemon: Sendable {
         let supervisor = config.containerd.isEmpty ? SupervisorProcess(config: config, client: client) : nil
         try await supervisor?.ensureRunning()
 
-        let database = try DaemonDatabase(path: config.databasePath, schemas: [ContainerSchema.self, NetworkSchema.self, VolumeSchema.self])
+        let database = try DaemonDatabase(path: config.databasePath, schemas: [ContainerSchema.self, NetworkSchema.self, VolumeSchema.self, ImageUseSchema.self])
         let engineID = try EngineID.load(database)
         let events = EventHub()
         let networks = try NetworkService(configuration: NetworkConfiguration(config, engineID: engineID), database: database, events: events)
         let volumes = VolumeService(root: config.volumesRoot, database: database, events: events)
         let store = ContainerStore(database: database)
         let images = ImageService(supervisor: client, users: store, events: events, registries: try RegistrySettings(config))
+        let policy = ImagePolicyService(policy: config.imagePolicy, images: images, uses: ImageUses(database: database), dataRoot: config.dataRoot)
         let environment = ContainerEnvironment(
             config: config, store: store, supervisor: client, images: images, networks: networks, volumes: volumes, events: events)
         let containers = ContainerService(environment)
         let execs = ExecService(environment)
         let monitor = ExitMonitor(service: containers, execs: execs)
-        for record in try environment.store.load() { environment.store.add(ManagedContainer(record, mayHaveTask: true)) }
+        for container in try environment.store.load() { environment.store.add(container) }
         await networks.setLookup(NetworkLookup(service: containers))
         try await networks.start()
         try await volumes.start(containers: Set(environment.store.all.map(\.id)))
 
-        let router = makeRouter(environment, containers, execs, images: images, networks: networks, volumes: volumes, engineID: engineID)
+        let router = makeRouter(environment, containers, execs, images: images, networks: networks, volumes: volumes, policy: policy, engineID: engineID)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             let (ready, isReady) = AsyncStream.makeStream(of: Void.self)
             tasks.addTask { await networks.run() }
             if let supervisor { tasks.addTask { await supervisor.run() } }
             tasks.addTask { await monitor.run { isReady.finish() } }
             for await _ in ready {}
-            let running = environment.store.all.map(\.record).filter(\.lifecycle.isRunning)
+            let running = environment.store.all.filter(\.isRunning).map(\.record)
             try await networks.restore(running.map { ($0.networkContainer, $0.attachment, $0.lifecycle.pid) })
             try await server.serve(EngineAPI(router: router))
             if !config.pidfile.isEmpty { try Files.replace(config.pidfile, with: Array("\(getpid())\n".utf8), mode: 0o644) }
             Log.info("berthd \(Defaults.version) serves the API \(APIVersion.newest) on \(config.hosts.joined(separator: ", "))")
             tasks.addTask { await monitor.startWanted() }
+            tasks.addTask { await policy.run() }
             await ShutdownSignal.wait()
             Log.info("berthd ends; containers go on running")
             await server.close()
-            if !environment.store.all.contains(where: \.record.lifecycle.isRunning) { await networks.withdraw() }
+            if !environment.store.all.contains(where: \.isRunning) { await networks.withdraw() }
             if !config.pidfile.isEmpty { unlink(config.pidfile) }
             tasks.cancelAll()
         }
@@ -88,7 +90,8 @@ struct Daemon: Sendable {
     }
 
     private func makeRouter(
-        _ environment: ContainerEnvironment, _ containers: ContainerService, _ execs: ExecService, images: ImageService, networks: NetworkService, volumes: VolumeService, engineID: String
+        _ environment: ContainerEnvironment, _ containers: ContainerService, _ execs: ExecService, images: ImageService, networks: NetworkService, volumes: VolumeService,
+        policy: ImagePolicyService, engineID: String
     ) -> Router {
         var router = Router()
         let logs = LogReader()
@@ -96,6 +99,7 @@ struct Daemon: Sendable {
         SystemRoutes(info: SystemInformation(environment: environment, engineID: engineID)).register(in: &router)
         ImageRoutes.register(in: &router, service: images)
         ImageRoutes.registerCommit(in: &router, service: images, environment: environment)
+        ImagePolicyRoutes.register(in: &router, service: policy)
         NetworkRoutes.register(in: &router, service: networks)
         VolumeRoutes.register(in: &router, service: volumes)
         FileRoutes(service: FileService(environment: environment)).register(in: &router)

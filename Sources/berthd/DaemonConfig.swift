@@ -60,6 +60,8 @@ struct DaemonConfig: Sendable, Equatable {
     var registryConfigPath = ""
     var maxConcurrentDownloads = 3
     var maxConcurrentUploads = 5
+    /// What is removed by itself when the disk fills up; nothing by default.
+    var imagePolicy = ImagePolicy()
 
     var logDriver = "json-file"
     var logOptions: [String: String] = [:]

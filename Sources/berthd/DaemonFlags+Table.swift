@@ -2,7 +2,7 @@ import BerthDefaults
 
 extension DaemonFlags {
     /// Every flag, in dockerd's spelling. Accepted without effect are only those whose effect is always on here.
-    static let all: [Flag] = connection + storage + runtime + network + registry + logging + containers
+    static let all: [Flag] = connection + storage + imagePolicy + runtime + network + registry + logging + containers
 
     private static let connection: [Flag] = [
         Flag("host", short: "H", repeats: true, key: "hosts", "Socket to listen on: unix://PATH, tcp://HOST:PORT, fd://") { $0.hosts.append($1) },
@@ -49,6 +49,19 @@ extension DaemonFlags {
             guard $1 == "overlayfs" || $1 == "overlay2" || $1 == "overlay" else { throw DaemonError.invalid("only overlayfs is built") }
             $0.storageDriver = "overlayfs"
         },
+    ]
+
+    private static let imagePolicy: [Flag] = [
+        Flag("image-policy-high", "Remove unused images when the disk is fuller than this: 85% or 20GB") { $0.imagePolicy.high = try .init($1) },
+        Flag("image-policy-low", "Until it is this full (default nine tenths of that)") { $0.imagePolicy.low = try .init($1) },
+        Flag("image-policy-min-age", "Leave images that were used less long ago than this (default 24h)") {
+            guard let age = GoDuration.nanoseconds($1), age >= 0 else { throw DaemonError.invalid("a duration such as 12h expected") }
+            $0.imagePolicy.minimumAge = .nanoseconds(age)
+        },
+        Flag("image-policy-pin", repeats: true, key: "image-policy-pins", "Leave images with this label: LABEL or LABEL=VALUE (beside berth.pin)") {
+            $0.imagePolicy.pins.append(try .init($1))
+        },
+        Flag("image-policy-dry-run", takesValue: false, "Only say what would be removed") { $0.imagePolicy.isDryRun = try boolean($1) },
     ]
 
     private static let runtime: [Flag] = [

@@ -108,6 +108,7 @@ enum DaemonFlags {
         guard config.defaultRuntime == "berth" || config.defaultRuntime == "runc" || config.runtimes[config.defaultRuntime] != nil || config.defaultRuntime.hasPrefix("io.containerd.") else {
             throw DaemonError.invalid("--default-runtime: specified default runtime '\(config.defaultRuntime)' does not exist")
         }
+        do { try config.imagePolicy.check() } catch { throw DaemonError.invalid("--image-policy-low: \(error.message)") }
         try LogDriver.validate(.init(Type: config.logDriver, Config: config.logOptions))
     }
 

@@ -34,12 +34,13 @@ struct SystemInformation: Sendable {
 
     func info(version: APIVersion) async throws -> SystemInfo {
         var info = SystemInfo()
-        let lifecycles = environment.store.all.map(\.lifecycle)
+        let containers = environment.store.all
+        let lifecycles = containers.filter { !$0.isAtRest }.map(\.lifecycle)
         info.ID = engineID
-        info.Containers = lifecycles.count
+        info.Containers = containers.count
         info.ContainersRunning = lifecycles.count { $0.isRunning && !$0.isPaused }
         info.ContainersPaused = lifecycles.count { $0.isPaused }
-        info.ContainersStopped = lifecycles.count { !$0.isRunning }
+        info.ContainersStopped = containers.count - lifecycles.count { $0.isRunning }
         info.Images = try await environment.images.count()
         info.Driver = environment.supervisor.snapshotter
         info.DriverStatus = [["driver-type", "io.containerd.snapshotter.v1"]]

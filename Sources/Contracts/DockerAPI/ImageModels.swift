@@ -36,6 +36,11 @@ package struct ImageSummary: Codable, Sendable, Equatable {
             package var Size: Unpacked?
             package init() {}
         }
+        /// Which manifest an attestation speaks of.
+        package struct Attestation: Codable, Sendable, Equatable {
+            package var For: String
+            package init(For: String) { self.For = For }
+        }
         package var ID: String?
         package var Descriptor: Descriptor?
         package var Available: Bool?
@@ -43,6 +48,7 @@ package struct ImageSummary: Codable, Sendable, Equatable {
         /// image attestation unknown
         package var Kind: String?
         package var ImageData: ImageData?
+        package var AttestationData: Attestation?
         package init() {}
     }
 
@@ -196,9 +202,23 @@ package struct AuthResponse: Codable, Sendable, Equatable {
     }
 }
 
+/// One element of GET /images/search.
+package struct SearchResult: Codable, Sendable, Equatable {
+    package var star_count: Int
+    package var is_official: Bool
+    package var name: String
+    /// Always false: registries stopped telling it.
+    package var is_automated = false
+    package var description: String
+
+    package init(name: String, description: String, stars: Int, isOfficial: Bool) {
+        (self.name, self.description, star_count, is_official) = (name, description, stars, isOfficial)
+    }
+}
+
 /// GET /distribution/{name}/json.
 package struct DistributionInspect: Codable, Sendable, Equatable {
     package var Descriptor: Descriptor?
-    package var Platforms: [Descriptor.Platform]?
+    @Nullable package var Platforms: [Descriptor.Platform]?
     package init() {}
 }

@@ -11,6 +11,14 @@ package enum DiskSpace {
         return Int64(clamping: UInt64(state.f_bavail) * UInt64(state.f_frsize))
     }
 
+    /// Bytes that are taken and bytes that there are on the file system of `path`, as df counts them: without what is kept for root.
+    package static func usage(at path: String) throws(SystemError) -> (used: Int64, total: Int64) {
+        var state = statvfs()
+        try syscall("statvfs", on: path) { statvfs(path, &state) }
+        let size = UInt64(state.f_frsize), used = UInt64(state.f_blocks - state.f_bfree)
+        return (Int64(clamping: used * size), Int64(clamping: (used + UInt64(state.f_bavail)) * size))
+    }
+
     /// Takes blocks for the whole of a file of `size` bytes. Where that fails the file is as it was.
     ///
     /// - Throws: ENOSPC where there is no room.

@@ -31,6 +31,7 @@ enum HTTPErrorMapping {
     static func daemonError(_ error: any Error) -> DaemonError {
         switch error {
         case let error as DaemonError: error
+        case let error as CodedError: DaemonError(error.code, error.message)
         case let error as SystemError: DaemonError(.internalError, error.description)
         case is CancellationError: DaemonError(.cancelled, "context canceled")
         default: DaemonError(.internalError, String(describing: error))

@@ -17,31 +17,35 @@ enum ImageRoutes {
     }
 
     private static func registerQueries(in router: inout Router, service: ImageService) {
+        let answers = ImageListAnswer()
         router.add(.GET, "/images/json") { request in
             var filters = try ListFilters(request.query["filters"], accepted: ImageService.listFilters)
-            // Of clients before 1.41.
-            if let pattern = request.query["filter"], !pattern.isEmpty { filters.insert("reference", pattern) }
+            if request.version < .v(41), let pattern = request.query["filter"], !pattern.isEmpty { filters.insert("reference", pattern) }
             let options = ImageService.ListOptions(
-                all: request.query.flag("all"), sharedSize: request.query.flag("shared-size"), manifests: request.version >= .v(47) && request.query.flag("manifests"))
-            var list = try await service.list(filters, options: options)
-            if request.version < .v(44) { for index in list.indices { list[index].VirtualSize = list[index].Size } }
-            if request.version < .v(48) { for index in list.indices { list[index].Descriptor = nil } }
-            return try .json(list)
+                all: request.query.flag("all"), sharedSize: request.version >= .v(42) && request.query.flag("shared-size"),
+                manifests: request.version >= .v(47) && request.query.flag("manifests"))
+            var answer = try answers.array(try await service.list(filters, options: options), version: request.version)
+            answer.writeString("\n")
+            return HTTPResponse(status: .ok, headers: ["Content-Type": "application/json"], body: .bytes(answer))
         }
-        router.add(.GET, "/images/search") { _ in throw DaemonError.unimplemented("searching a registry") }
+        router.add(.GET, "/images/search") { request in
+            let text = request.query["limit"] ?? ""
+            guard let limit = Int(text.isEmpty ? "0" : text) else { throw DaemonError.invalid("invalid limit specified: strconv.Atoi: parsing \"\(text)\": invalid syntax") }
+            let filters = try ListFilters(request.query["filters"], accepted: RegistryQueries.searchFilters)
+            return try .json(try await service.queries.search(request.query["term"] ?? "", limit: limit, filters, auth: registryAuth(request)))
+        }
         router.add(.GET, "/images/get") { request in try await save(request, names: request.query.all("names"), service: service) }
         router.add(.GET, "/images/{name...}/get") { request in try await save(request, names: [request.parameter("name")], service: service) }
         router.add(.GET, "/images/{name...}/json") { request in
-            let platform = request.version >= .v(49) ? request.query["platform"] : nil
+            let platform = request.version >= .v(49) ? try ImagePlatform.decode(request.query["platform"]) : nil
             let manifests = request.version >= .v(48) && request.query.flag("manifests")
-            if manifests && !(platform ?? "").isEmpty { throw DaemonError.invalid("conflicting options: manifests and platform options cannot both be set") }
-            var image = try await service.inspect(request.parameter("name"), platform: platform, manifests: manifests)
-            if request.version < .v(44) { image.VirtualSize = image.Size }
-            if request.version < .v(48) { image.Descriptor = nil }
-            return try .json(image)
+            if manifests && platform != nil { throw DaemonError.invalid("conflicting options: manifests and platform options cannot both be set") }
+            let image = try await service.inspect(request.parameter("name"), platform: platform, manifests: manifests)
+            return try .json(ImageCompatibility.inspect(image, version: request.version))
         }
         router.add(.GET, "/images/{name...}/history") { request in
-            try .json(try await service.history(request.parameter("name"), platform: request.version >= .v(48) ? request.query["platform"] : nil))
+            let platform = request.version >= .v(48) ? try ImagePlatform.decode(request.query["platform"]) : nil
+            return try .json(try await service.history(request.parameter("name"), platform: platform))
         }
         router.add(.POST, "/images/{name...}/tag") { request in
             try await service.tag(request.parameter("name"), repository: request.query["repo"] ?? "", tag: request.query["tag"] ?? "")
@@ -51,11 +55,20 @@ enum ImageRoutes {
             try .json(try await service.prune(try ListFilters(request.query["filters"], accepted: ["dangling", "label", "label!", "until"])))
         }
         router.add(.DELETE, "/images/{name...}") { request in
-            if !request.query.all("platforms").isEmpty { throw DaemonError.unimplemented("removing one platform of an image") }
+            let name = request.parameter("name")
+            guard !name.trimmed().isEmpty else { throw DaemonError.invalid("image name cannot be blank") }
+            let platforms = request.version >= .v(50) ? try request.query.all("platforms").compactMap { try ImagePlatform.decode($0) } : []
             // `noprune` keeps parents that have no name of their own. Images of this store have none: a manifest names its layers and no parent.
-            return try .json(try await service.delete(request.parameter("name"), force: request.query.flag("force")))
+            return try .json(try await service.delete(name, force: request.query.flag("force"), platforms: platforms))
         }
-        router.add(.GET, "/distribution/{name...}/json") { _ in throw DaemonError.unimplemented("looking at an image in a registry without pulling it") }
+        router.add(.GET, "/distribution/{name...}/json") { request in
+            let name = request.parameter("name")
+            if ImageService.idDigits(name)?.utf8.count == 64 { throw DaemonError.internalError("no manifest found for full image ID") }
+            return try .json(try await service.queries.inspect(try ImageService.parse(name), auth: registryAuth(request)))
+        }
+        router.add(.POST, "/auth") { request in
+            try .json(try await service.queries.logIn(try await JSONBody.decode(AuthConfig?.self, from: request) ?? AuthConfig()))
+        }
     }
 
     // MARK: - Transfers
@@ -65,38 +78,49 @@ enum ImageRoutes {
             let source = request.query["fromSrc"] ?? ""
             if !source.isEmpty { return try await importArchive(request, source: source, service: service) }
             guard let name = request.query["fromImage"], !name.isEmpty else { throw DaemonError.invalid("invalid reference format") }
-            let reference = try ImageService.pullReference(name, tag: request.query["tag"] ?? "")
             let platform = request.version >= .v(32) ? request.query["platform"] : nil
             if let platform, !platform.isEmpty { _ = try ImagePlatform.parse(platform) }
-            let auth = try registryAuth(request)
-            return try await ProgressAnswer.make { emit in try await service.pull(reference, platform: platform, auth: auth, emit: emit) }
+            let reference = try ImageService.pullReference(name, tag: request.query["tag"] ?? "")
+            let auth = registryAuth(request)
+            return try await ProgressAnswer.make { emit in try await service.pullAny(reference, platform: platform, auth: auth, emit: emit) }
         }
         router.add(.POST, "/images/load") { request in
             let body = request.body
-            let platforms = request.version >= .v(48) ? request.query.all("platform") : []
+            let platforms = try Self.platforms(request)
             // Always 200: what is wrong with the archive stands in the stream.
             return await ProgressAnswer.stream { emit in
                 try await service.load(platforms: platforms, emit: emit) { try await body.next().map { Data($0.readableBytesView) } }
             }
         }
         router.add(.POST, "/images/{name...}/push") { request in
-            let auth = try registryAuth(request)
+            let auth = registryAuth(request)
             let name = request.parameter("name"), tag = request.query["tag"] ?? ""
-            let platform = request.version >= .v(46) ? request.query["platform"] : nil
+            let platform = request.version >= .v(46) ? try ImagePlatform.decode(request.query["platform"]) : nil
             return try await ProgressAnswer.make { emit in try await service.push(name, tag: tag, platform: platform, auth: auth, emit: emit) }
         }
     }
 
-    private static func registryAuth(_ request: HTTPRequest) throws -> AuthConfig? {
+    /// A header that cannot be read counts as none, as in dockerd: clients of all ages send all sorts of things.
+    private static func registryAuth(_ request: HTTPRequest) -> AuthConfig? {
         guard let header = request.headers.first(name: "X-Registry-Auth"), !header.isEmpty else { return nil }
-        return try AuthConfig(header: header)
+        do { return try AuthConfig(header: header) } catch {
+            Log.debug("X-Registry-Auth is left out of account: \(error)")
+            return nil
+        }
     }
 
     private static func importArchive(_ request: HTTPRequest, source: String, service: ImageService) async throws -> HTTPResponse {
-        guard source == "-" else { throw DaemonError.unimplemented("importing from a URL") }
         let wanted = ImageService.ImportRequest(
             repository: request.query["repo"] ?? "", tag: request.query["tag"] ?? "", message: request.query["message"] ?? "", changes: request.query.all("changes"),
-            platform: request.query["platform"])
+            platform: request.query["platform"], source: source)
+        guard source == "-" else {
+            let archive = try await RemoteArchive.open(source)
+            return try await ProgressAnswer.make { emit in
+                try await emit(.status("Downloading from \(archive.url)"))
+                let next = archive.read { count in try await emit(.progress("Importing", current: count, total: archive.size)) }
+                try await emit(.status(try await service.importArchive(wanted, next: next)))
+            }
+        }
         let body = request.body
         return try await ProgressAnswer.make { emit in
             let id = try await service.importArchive(wanted) { try await body.next().map { Data($0.readableBytesView) } }
@@ -104,9 +128,14 @@ enum ImageRoutes {
         }
     }
 
+    /// The platforms of a save or load.
+    private static func platforms(_ request: HTTPRequest) throws -> [Platform] {
+        request.version >= .v(48) ? try request.query.all("platform").compactMap { try ImagePlatform.decode($0) } : []
+    }
+
     private static func save(_ request: HTTPRequest, names: [String], service: ImageService) async throws -> HTTPResponse {
-        let platforms = request.version >= .v(48) ? request.query.all("platform") : []
-        let records = try await service.namesToSave(names)
+        let platforms = try Self.platforms(request)
+        let records = try await service.namesToSave(names, platforms: platforms)
         return .stream(contentType: "application/x-tar") { writer in
             try await service.save(records, platforms: platforms) { data in try await writer.write(ByteBuffer(bytes: data)) }
         }

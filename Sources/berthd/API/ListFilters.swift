@@ -66,9 +66,15 @@ struct ListFilters: Sendable, Equatable {
     }
 
     /// `until`: a moment (RFC 3339 or seconds since 1970) or a duration before now (`24h`, `1h30m`).
-    func until(now: WallClock = .now()) throws -> WallClock? {
+    ///
+    /// - Parameter severally: images may be given several, and are wanted from before all of them; others are refused more than one.
+    func until(now: WallClock = .now(), severally: Bool = false) throws -> WallClock? {
         guard let wanted = values["until"], !wanted.isEmpty else { return nil }
-        guard wanted.count == 1, let text = wanted.first else { throw DaemonError.invalid("more than one until filter specified") }
+        guard severally || wanted.count == 1 else { throw DaemonError.invalid("more than one until filter specified") }
+        return try wanted.map { try Self.until($0, now: now) }.min()
+    }
+
+    private static func until(_ text: String, now: WallClock) throws -> WallClock {
         if let duration = GoDuration.nanoseconds(text) { return WallClock(nanosecondsSinceEpoch: now.nanosecondsSinceEpoch - duration) }
         if let moment = try? Timestamp.nanoseconds(text, name: "until") { return WallClock(nanosecondsSinceEpoch: moment) }
         throw DaemonError.invalid("invalid value for \"until\" filter: \"\(text)\"")

@@ -5,7 +5,10 @@ import NIOHTTP1
 /// `/_ping`, `/version`, `/info`, `/events`, `/system/df`, `/auth`.
 struct SystemRoutes: Sendable {
     let info: SystemInformation
+    private let imageAnswers = ImageListAnswer()
     var environment: ContainerEnvironment { info.environment }
+
+    init(info: SystemInformation) { self.info = info }
 
     func register(in router: inout Router) {
         router.add(.GET, "/_ping") { _ in Self.ping }
@@ -59,20 +62,37 @@ struct SystemRoutes: Sendable {
         for type in types where !["container", "image", "volume", "build-cache"].contains(type) { throw DaemonError.invalid("unknown object type: \(type)") }
         func wants(_ type: String) -> Bool { types.isEmpty || types.contains(type) }
         var usage = DiskUsage()
-        if wants("image") { (usage.Images, usage.LayersSize) = try await environment.images.diskUsage() }
+        var images: ByteBuffer?
+        if wants("image") {
+            let found = try await environment.images.diskUsage()
+            usage.LayersSize = found.layersSize
+            // Containers are counted here in every version.
+            images = try imageAnswers.array(found.images, version: .newest)
+        }
         if wants("container") {
-            var list: [ContainerSummary] = []
-            for container in environment.store.all {
+            let containers = environment.store.all
+            await environment.layerSizes.keep(only: Set(containers.map(\.id)))
+            let sizes = await environment.layerSizes(containers)
+            usage.Containers = containers.map { container in
                 var summary = environment.views.summary(container, version: request.version)
-                summary.SizeRw = (try? await environment.supervisor.snapshotUsage(key: container.id)) ?? 0
+                summary.SizeRw = sizes[container.id] ?? 0
                 summary.SizeRootFs = summary.SizeRw
-                list.append(summary)
+                return summary
             }
-            usage.Containers = list
         }
         if wants("volume") { usage.Volumes = try await environment.volumes.diskUsage() }
         if wants("build-cache") { usage.BuildCache = [] }
-        return try .json(usage)
+        var answer = try JSONBody.encode(usage)
+        if var images {
+            // The images' text is made already: it goes in front of the other fields.
+            var whole = ByteBuffer(string: "{\"Images\":")
+            whole.writeBuffer(&images)
+            let rest = answer.readableBytesView.dropFirst()
+            if rest.first != UInt8(ascii: "}") { whole.writeString(",") }
+            whole.writeBytes(rest)
+            answer = whole
+        }
+        return HTTPResponse(status: .ok, headers: ["Content-Type": "application/json"], body: .bytes(answer))
     }
 }
 

@@ -9,7 +9,6 @@ enum UnbuiltRoutes {
         plugins(&router)
         let later: [(HTTPMethod, String, String)] = [
             (.POST, "/build", "building images"), (.POST, "/build/prune", "building images"), (.POST, "/build/cancel", "building images"),
-            (.POST, "/auth", "checking credentials with a registry"),
         ]
         for (method, path, what) in later { router.add(method, path) { _ in throw DaemonError.unimplemented(what) } }
         router.add(.GET, "/containers/{name}/checkpoints") { _ in throw DaemonError.unimplemented("checkpoints") }

@@ -40,7 +40,7 @@ extension ContainerService {
             await released
             await environment.volumes.release(containerID: record.id, removingAnonymous: removingVolumes)
             DirectoryRemoval.remove(environment.directory(of: record.id))
-            try await store.delete(id: record.id)
+            try await store.delete(id: record.id, image: record.image.id)
         } catch {
             container.mutate { $0.lifecycle.removalFailed() }
             let failed = container.record

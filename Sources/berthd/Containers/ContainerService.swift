@@ -12,6 +12,17 @@ struct ContainerEnvironment: Sendable {
     let networks: any NetworkAttaching
     let volumes: any VolumeProviding
     let events: EventHub
+    /// Bytes of containers' own layers.
+    let layerSizes = MeasuredSizes()
+
+    /// What of containers' own layers has which size. A layer changes while its container runs, and when somebody copies into it.
+    func layerSizes(_ containers: [ManagedContainer]) async -> [String: Int64] {
+        let items = containers.map { container in
+            let lifecycle = container.lifecycle
+            return MeasuredSizes.Item(key: container.id, stamp: lifecycle.isRunning ? nil : lifecycle.finishedAt?.rfc3339 ?? "created")
+        }
+        return await layerSizes.sizes(items) { [supervisor] id in try? await supervisor.snapshotUsage(key: id) }
+    }
 
     /// The directory with a container's hostname, hosts, resolv.conf and log.
     func directory(of id: String) -> String { "\(config.containersRoot)/\(id)" }

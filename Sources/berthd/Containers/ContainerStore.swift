@@ -77,7 +77,7 @@ final class ContainerStore: Sendable {
     func add(_ container: ManagedContainer) {
         index.withLock {
             $0.byID[container.id] = container
-            $0.idByName[container.record.name] = container.id
+            $0.idByName[container.name] = container.id
         }
     }
 
@@ -94,27 +94,34 @@ final class ContainerStore: Sendable {
         let json = try JSONEncoder().encode(record)
         let id = record.id
         let name = record.name
+        let (image, manifest, rests) = (record.image.id, record.image.manifest.digest ?? "", record.restsAtStart)
         try await database.write { db in
             try db.execute(
-                literal: "INSERT INTO container (id, name, record) VALUES (\(id), \(name), \(json)) ON CONFLICT (id) DO UPDATE SET name = excluded.name, record = excluded.record")
+                literal: """
+                    INSERT INTO container (id, name, record, image, manifest, rests) VALUES (\(id), \(name), \(json), \(image), \(manifest), \(rests))
+                    ON CONFLICT (id) DO UPDATE SET name = excluded.name, record = excluded.record, image = excluded.image, manifest = excluded.manifest, rests = excluded.rests
+                    """)
         }
     }
 
-    func delete(id: String) async throws {
-        try await database.write { db in try db.execute(literal: "DELETE FROM container WHERE id = \(id)") }
+    /// - Parameter image: of the container: it was in use until now.
+    func delete(id: String, image: String) async throws {
+        try await database.write { db in
+            try db.execute(literal: "DELETE FROM container WHERE id = \(id)")
+            if !image.isEmpty { try ImageUses.note(image, at: .now(), db) }
+        }
     }
 
-    /// Every record of the last run. A row that does not parse is reported and left alone.
-    func load() throws -> [ContainerRecord] {
-        let rows = try database.readAtStart { db in try Row.fetchAll(db, sql: "SELECT id, record FROM container") }
-        let decoder = JSONDecoder()
-        return rows.compactMap { row in
-            let id: String = row["id"]
-            let json: Data = row["record"]
-            do { return try decoder.decode(ContainerRecord.self, from: json) } catch {
-                Log.error("the record of container \(id) is unreadable and is left as it is: \(error)")
-                return nil
+    /// The containers of the last run. Records of those that rest are not looked into yet.
+    func load() throws -> [ManagedContainer] {
+        try database.readAtStart { db in
+            var containers: [ManagedContainer] = []
+            let rows = try Row.fetchCursor(db, sql: "SELECT id, name, record, image, manifest, rests FROM container")
+            while let row = try rows.next() {
+                let stored = StoredContainer(id: row[0], name: row[1], image: row[3], manifest: row[4], json: row[2])
+                containers.append(row[5] ? ManagedContainer(stored) : ManagedContainer(stored.decoded(), mayHaveTask: true))
             }
+            return containers
         }
     }
 }
@@ -123,6 +130,15 @@ enum ContainerSchema: DatabaseSchema {
     static func register(in migrator: inout DatabaseMigrator) {
         migrator.registerMigration("container-1") { db in
             try db.execute(sql: "CREATE TABLE container (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL UNIQUE, record BLOB NOT NULL) WITHOUT ROWID")
+        }
+        migrator.registerMigration("container-2") { db in
+            // What a start needs beside the records. Rows of before are read as a whole until they are written again.
+            try db.execute(
+                sql: """
+                    ALTER TABLE container ADD COLUMN image TEXT NOT NULL DEFAULT '';
+                    ALTER TABLE container ADD COLUMN manifest TEXT NOT NULL DEFAULT '';
+                    ALTER TABLE container ADD COLUMN rests BOOLEAN NOT NULL DEFAULT FALSE;
+                    """)
         }
     }
 }

@@ -163,6 +163,7 @@ struct ExitMonitor: Sendable {
         for task in try await environment.supervisor.tasks() { byID[task.containerID] = task }
         for container in environment.store.all {
             let task = byID.removeValue(forKey: container.id)
+            if task == nil, container.isAtRest { continue }
             if atStart {
                 // Nobody else works on containers yet.
                 await settle(container, task, atStart: true)
@@ -259,7 +260,7 @@ struct ExitMonitor: Sendable {
 
     /// Containers that should run and do not: after a start of the machine or of the daemon.
     func startWanted() async {
-        for container in environment.store.all {
+        for container in environment.store.all where !container.isAtRest {
             let record = container.record
             guard !record.lifecycle.isRunning, record.lifecycle.startedBefore else { continue }
             let policy = record.hostConfig.RestartPolicy?.Name ?? ""

@@ -28,7 +28,33 @@ final class ManagedContainer: Sendable {
     }
 
     private struct State {
-        var record: ContainerRecord
+        /// One of the two is there.
+        private var loaded: ContainerRecord?
+        private(set) var stored: StoredContainer?
+
+        init(loaded: ContainerRecord?, stored: StoredContainer?, mayHaveTask: Bool) {
+            self.loaded = loaded
+            self.stored = stored
+            self.mayHaveTask = mayHaveTask
+        }
+
+        var record: ContainerRecord {
+            mutating get {
+                load()
+                return loaded!
+            }
+            _modify {
+                load()
+                yield &loaded!
+            }
+        }
+
+        private mutating func load() {
+            guard let stored else { return }
+            loaded = stored.decoded()
+            self.stored = nil
+        }
+
         var waiters: [Int: Waiter] = [:]
         var nextID = 0
         var pending: [PendingAttach] = []
@@ -49,7 +75,26 @@ final class ManagedContainer: Sendable {
     /// - Parameter mayHaveTask: whether the supervisor may know the container from an earlier life of the daemon.
     init(_ record: ContainerRecord, mayHaveTask: Bool) {
         id = record.id
-        state = Mutex(State(record: record, mayHaveTask: mayHaveTask))
+        state = Mutex(State(loaded: record, stored: nil, mayHaveTask: mayHaveTask))
+    }
+
+    /// One that rests: its record is read when somebody asks for it.
+    init(_ stored: StoredContainer) {
+        id = stored.id
+        state = Mutex(State(loaded: nil, stored: stored, mayHaveTask: true))
+    }
+
+    /// Its record was not needed since the daemon's start. It does not run.
+    var isAtRest: Bool { state.withLock { $0.stored != nil } }
+    var isRunning: Bool { state.withLock { $0.stored == nil && $0.record.lifecycle.isRunning } }
+    var name: String { state.withLock { $0.stored?.name ?? $0.record.name } }
+
+    var imageUser: ImageUser {
+        state.withLock { state in
+            if let stored = state.stored { return ImageUser(containerID: id, imageID: stored.image, manifest: stored.manifest, isRunning: false) }
+            let record = state.record
+            return ImageUser(containerID: id, imageID: record.image.id, manifest: record.image.manifest.digest ?? "", isRunning: record.lifecycle.isRunning)
+        }
     }
 
     var record: ContainerRecord { state.withLock { $0.record } }

@@ -88,6 +88,7 @@ struct FileService: Sendable {
             // Its layers have one writer at a time: a start waits until this is done.
             try await container.serially { try await extract(into: try await open(container, mounts: true, writing: true), container.record, nameOrID, path, options, body) }
         }
+        await environment.layerSizes.forget(container.id)
         environment.publish("extract-to-dir", container.record)
     }
 

@@ -39,10 +39,11 @@ enum ChainID {
 
 /// What is known of images by digest. A digest never stands for something else, so what was read once is kept.
 actor ImageCatalog {
-    private let client: ImageStoreClient
+    let client: ImageStoreClient
     private var indexes: [OCISpec.Digest: ImageIndex] = [:]
     private var variants: [OCISpec.Digest: ImageVariant] = [:]
     private var usages: [OCISpec.Digest: Int64] = [:]
+    var known: [OCISpec.Digest: KnownFacts] = [:]
 
     /// Entries of each kind; beyond it the memory is emptied and fills again.
     private static let limit = 4096
@@ -115,13 +116,7 @@ actor ImageCatalog {
         return found?.variant
     }
 
-    /// Bytes that the unpacked layers take; layers that are not unpacked count nothing.
-    func unpackedSize(_ variant: ImageVariant) async throws -> Int64 {
-        var total: Int64 = 0
-        for chainID in variant.chainIDs { total += try await layerSize(chainID) }
-        return total
-    }
-
+    /// Bytes that an unpacked layer takes; 0 while it is not unpacked.
     func layerSize(_ chainID: OCISpec.Digest) async throws -> Int64 {
         if let known = usages[chainID] { return known }
         guard let size = try await client.usage(chainID) else { return 0 }
@@ -130,9 +125,20 @@ actor ImageCatalog {
         return size
     }
 
-    /// After something was removed: what is gone must not be found here.
-    func forget() {
-        variants = [:]
-        usages = [:]
+    func remember(_ facts: KnownFacts, of target: OCISpec.Digest) {
+        if known.count >= Self.limit { known = [:] }
+        known[target] = facts
+    }
+
+    /// After an image was removed: what may be gone with it must not be found here.
+    func forget(_ target: OCISpec.Descriptor) async {
+        known[target.digest] = nil
+        contentArrived()
+        guard let gone = try? await variants(of: target) else { return }
+        for variant in gone {
+            variants[variant.descriptor.digest] = nil
+            for chainID in variant.chainIDs { usages[chainID] = nil }
+        }
+        indexes[target.digest] = nil
     }
 }

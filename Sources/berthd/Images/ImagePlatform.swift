@@ -1,4 +1,5 @@
 import ContainerdAPI
+import DockerAPI
 import OCISpec
 
 /// Platforms as users write them, and which of an image's platforms fits.
@@ -12,19 +13,52 @@ enum ImagePlatform {
     private static let hostArchitecture = "amd64"
     #endif
 
+    private static let systems: Set<String> = [
+        "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl", "netbsd", "openbsd", "plan9", "solaris", "windows", "zos",
+    ]
+    private static let architectures: Set<String> = [
+        "386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "loong64", "mips", "mipsle", "mips64", "mips64le", "mips64p32", "mips64p32le", "ppc", "ppc64", "ppc64le", "riscv",
+        "riscv64", "s390", "s390x", "sparc", "sparc64", "wasm",
+    ]
+
     /// Reads `os/arch/variant`, `os/arch`, `arch` or `linux`.
     ///
     /// - Throws: `.invalidArgument` in containerd's words.
     static func parse(_ text: String) throws -> Platform {
         let parts = text.lowercased().split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-        guard (1...3).contains(parts.count), parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { $0.isWordByte } }) else {
-            throw DaemonError.invalid("\"\(text)\": invalid platform: must be of the form os[/arch[/variant]]")
+        func isWord(_ part: String) -> Bool { !part.isEmpty && part.utf8.allSatisfy { $0.isWordByte } }
+        guard isWord(parts[0]) else {
+            throw DaemonError.invalid("\"\(parts[0])\" is an invalid OS component of \"\(text)\": OSAndVersion specifier component must match \"^([A-Za-z0-9_-]+)(?:\\\\(([A-Za-z0-9_.-]*)\\\\))?$\": invalid argument")
         }
-        if parts.count == 1 {
-            if ["linux", "windows", "darwin", "freebsd"].contains(parts[0]) { return Platform(architecture: host.architecture, os: parts[0]) }
-            return normalized(Platform(architecture: parts[0], os: host.os))
+        if let bad = parts.dropFirst().first(where: { !isWord($0) }) {
+            throw DaemonError.invalid("\"\(bad)\" is an invalid component of \"\(text)\": platform specifier component must match \"^[A-Za-z0-9_.-]+$\": invalid argument")
         }
-        return normalized(Platform(architecture: parts[1], os: parts[0], variant: parts.count == 3 ? parts[2] : nil))
+        guard parts.count <= 3 else { throw DaemonError.invalid("\"\(text)\": cannot parse platform specifier: invalid argument") }
+        let system = parts[0] == "macos" ? "darwin" : parts[0]
+        if parts.count > 1 { return normalized(Platform(architecture: parts[1], os: system, variant: parts.count == 3 ? parts[2] : nil)) }
+        if systems.contains(system) { return Platform(architecture: host.architecture, os: system) }
+        let platform = normalized(Platform(architecture: parts[0], os: host.os))
+        guard architectures.contains(platform.architecture) else { throw DaemonError.invalid("\"\(text)\": unknown operating system or architecture: invalid argument") }
+        return platform
+    }
+
+    /// The parameter `platform` of save, load, push, inspect, history and removal: a JSON object of an OCI platform.
+    ///
+    /// - Returns: nil for none.
+    /// - Throws: `.invalidArgument` in dockerd's words.
+    static func decode(_ text: String?) throws -> Platform? {
+        guard let text, !text.isEmpty else { return nil }
+        let platform: DockerAPI.Descriptor.Platform
+        do { platform = try JSONBody.decode(DockerAPI.Descriptor.Platform.self, from: text) } catch let error as DaemonError {
+            let prefix = "invalid JSON: "
+            throw DaemonError.invalid("failed to parse platform: \(error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message)")
+        }
+        let os = platform.os ?? "", architecture = platform.architecture ?? ""
+        if os.isEmpty, architecture.isEmpty, platform.variant != nil || platform.`os.version` != nil {
+            throw DaemonError.invalid("optional platform fields provided, but OS and Architecture are missing")
+        }
+        guard !os.isEmpty, !architecture.isEmpty else { throw DaemonError.invalid("both OS and Architecture must be provided") }
+        return normalized(Platform(architecture: architecture, os: os, osVersion: platform.`os.version`, variant: platform.variant))
     }
 
     static func normalized(_ platform: Platform) -> Platform {

@@ -5,9 +5,15 @@ import OCISpec
 extension ImageService {
     /// Untags, and with its last name deletes.
     ///
+    /// - Parameter platforms: only the content of these goes, and the name stays.
     /// - Throws: `.conflict` when a container uses it: a running one cannot be overruled, a stopped one and several repositories can with `force`.
-    func delete(_ reference: String, force: Bool) async throws -> [ImageDeleteItem] {
+    func delete(_ reference: String, force: Bool, platforms: [Platform] = []) async throws -> [ImageDeleteItem] {
+        if !platforms.isEmpty && !force {
+            // dockerd's sentence, letter by letter.
+            throw DaemonError.invalid("Content will be removed from all images referencing this variant. Use —-force to force delete.")
+        }
         let found = try await find(reference)
+        if !platforms.isEmpty { return try await deletePlatforms(platforms, of: found) }
         let users = users.imageUsers().filter { $0.imageID == found.id }
         let isByID = found.spelled == nil || (found.spelled?.digest == nil && Self.idDigits(reference).map { found.target.digest.encoded.hasPrefix($0) } == true)
         if !isByID, let spelled = found.spelled {
@@ -49,22 +55,23 @@ extension ImageService {
         return hasOtherTags ? exact : repository
     }
 
-    private func untag(_ names: [ImageStoreClient.Named], of found: Found) async throws -> [ImageDeleteItem] {
+    private func untag(_ names: [ImageStoreClient.Named], of found: Found, attributes: [String: String] = [:]) async throws -> [ImageDeleteItem] {
         var items: [ImageDeleteItem] = []
         for named in names {
             try await client.delete(named.name, sync: false)
             let familiar = (try? ImageReference(parsing: named.name))?.familiar ?? named.name
-            publish("untag", id: found.id, name: familiar)
+            publish("untag", id: found.id, name: familiar, labels: attributes)
             items.append(ImageDeleteItem(Untagged: familiar))
         }
         return items
     }
 
-    private func deleteAll(_ found: Found) async throws -> [ImageDeleteItem] {
-        var items = try await untag(found.names.filter { !Self.isDangling($0.name) }, of: found)
+    /// - Parameter attributes: of the events, beside the name.
+    func deleteAll(_ found: Found, attributes: [String: String] = [:]) async throws -> [ImageDeleteItem] {
+        var items = try await untag(found.names.filter { !Self.isDangling($0.name) }, of: found, attributes: attributes)
         for named in found.names where Self.isDangling(named.name) { try await client.delete(named.name, sync: false) }
-        await catalog.forget()
-        publish("delete", id: found.id, name: found.id)
+        await catalog.forget(found.target)
+        publish("delete", id: found.id, name: found.id, labels: attributes)
         items.append(ImageDeleteItem(Deleted: found.id))
         return items
     }
@@ -72,26 +79,24 @@ extension ImageService {
     /// Removes what has no name, with `dangling=false` everything that no container uses.
     func prune(_ filters: ListFilters) async throws -> ImagesPruneReport {
         let danglingOnly = try filters.boolean("dangling") ?? true
-        let until = try filters.until()
+        let until = try filters.until(severally: true)
         let used = Set(users.imageUsers().map(\.imageID))
-        let before = try await layersSizeForPrune()
+        let before = try await layersSize()
         var items: [ImageDeleteItem] = []
-        for summary in try await list(ListFilters(), options: ListOptions()) where !used.contains(summary.Id) {
-            if danglingOnly && summary.RepoTags?.isEmpty == false { continue }
-            if let until, (summary.Created ?? 0) >= until.seconds { continue }
-            guard filters.matchesLabels(summary.Labels ?? [:]) else { continue }
+        for entry in try await entries() where !used.contains(entry.id) {
+            if danglingOnly && entry.hasName { continue }
+            if let until, entry.arrived >= until { continue }
+            guard filters.matchesLabels(entry.facts.labels) else { continue }
             do {
-                items += try await deleteAll(try await find(summary.Id))
+                items += try await deleteAll(Found(target: entry.target, names: entry.names, spelled: nil))
             } catch {
-                Log.warning("cannot prune image \(summary.Id): \(error)")
+                Log.warning("cannot prune image \(entry.id): \(error)")
             }
         }
-        // One collection for all of them: deleting a name that is not there makes it run.
-        if !items.isEmpty { try await client.delete("berth-prune", sync: true) }
-        let reclaimed = max(0, before - (try await layersSizeForPrune()))
+        // One collection for all of them.
+        if !items.isEmpty { try await client.collect() }
+        let reclaimed = max(0, before - (try await layersSize()))
         events.publish(type: "image", action: "prune", id: "", attributes: ["reclaimed": "\(reclaimed)"])
         return ImagesPruneReport(ImagesDeleted: items.isEmpty ? nil : items, SpaceReclaimed: UInt64(reclaimed))
     }
-
-    private func layersSizeForPrune() async throws -> Int64 { try await diskUsage().layersSize }
 }

@@ -14,6 +14,8 @@ extension ImageService {
         var message: String
         var changes: [String]
         var platform: String?
+        /// "-" or an address: the history says where it came from.
+        var source = "-"
     }
 
     /// Makes an image of one layer from a root filesystem's archive.
@@ -24,6 +26,7 @@ extension ImageService {
         var execution = ImageConfig.Execution()
         for change in request.changes { try ConfigChange.apply(change, to: &execution) }
         let platform = try request.platform.flatMap { $0.isEmpty ? nil : $0 }.map { try ImagePlatform.parse($0) } ?? ImagePlatform.host
+        guard platform.os == ImagePlatform.host.os else { throw DaemonError.invalid("operating system is not supported") }
         let target = try await client.withLease { lease in
             let layer = try await storeLayer(next, lease: lease)
             let key = "extract-\(Identifier.random(digits: 16)) \(layer.digest)"
@@ -41,9 +44,9 @@ extension ImageService {
             let now = WallClock.now().rfc3339
             let config = ImageConfig(
                 created: now, architecture: platform.architecture, os: platform.os, variant: platform.variant, config: execution,
-                history: [.init(created: now, comment: request.message.isEmpty ? "Imported from -" : request.message)])
+                history: [.init(created: now, comment: request.message.isEmpty ? "Imported from \(request.source)" : request.message)])
             let target = try await assembler.assemble(base: nil, config: config, added: [.init(descriptor: layer, diffID: diffID)], lease: lease)
-            try await name(target, reference, lease: lease)
+            try await nameNew(target, reference, lease: lease)
             return target
         }
         publish("import", id: target.digest.description, name: reference?.familiar ?? target.digest.description)
@@ -67,7 +70,13 @@ extension ImageService {
                 rest = rest.dropFirst(part.count)
             }
         }
-        guard size > 0 else { throw DaemonError.invalid("the archive is empty") }
+        if size == 0 {
+            // As in dockerd nothing is an archive too: one without members, whose end is two empty blocks.
+            head = Data(count: 1024)
+            hash.update(data: head)
+            size = 1024
+            try await writer.write(head)
+        }
         let mediaType = try Self.layerMediaType(Array(head))
         let digest = OCISpec.Digest(bytes: hash.finalize())
         try await writer.commit(digest: digest, labels: [:])
@@ -82,11 +91,10 @@ extension ImageService {
         return OCISpec.MediaType.ociLayer
     }
 
-    /// Gives a new image its name; the image that had it before stays as one without a name.
-    private func name(_ target: OCISpec.Descriptor, _ reference: ImageReference?, lease: String) async throws {
+    /// Gives a new image its name, or keeps it without one.
+    private func nameNew(_ target: OCISpec.Descriptor, _ reference: ImageReference?, lease: String) async throws {
         guard let reference else { return try await client.put(Self.danglingName(target.digest), target: target, lease: lease) }
-        if let old = try await client.get(reference.description), old.target.digest != target.digest { try await keepDangling(old.target) }
-        try await client.put(reference.description, target: target, lease: lease)
+        try await name(target, reference, labels: [:], lease: lease)
     }
 
     // MARK: - Commit
@@ -122,7 +130,7 @@ extension ImageService {
             let layer = try await changes(of: record, lease: lease)
             let target = try await ImageAssembler(client: client).assemble(base: manifest, config: base, added: [layer], lease: lease)
             try await unpackCommitted(base: record.image.chainID, layer, base.rootfs.diffIDs, lease: lease)
-            try await name(target, reference, lease: lease)
+            try await nameNew(target, reference, lease: lease)
             return target
         }
         if let reference { publish("tag", id: target.digest.description, name: reference.familiar) }

@@ -12,48 +12,64 @@ extension ImageService {
 
     static let listFilters: Set<String> = ["before", "dangling", "label", "label!", "reference", "since", "until"]
 
+    /// One target with everything about it that lists show.
+    struct Entry: Sendable {
+        var target: OCISpec.Descriptor
+        /// In their order.
+        var names: [ImageStoreClient.Named]
+        var facts: ImageFacts
+
+        var id: String { target.digest.description }
+        var hasName: Bool { names.contains { !ImageService.isDangling($0.name) } }
+        /// When it came here first.
+        var arrived: WallClock { names.map(\.created).min() ?? WallClock(seconds: 0, nanoseconds: 0) }
+        /// When it was last pulled, loaded or tagged.
+        var updated: WallClock { names.map(\.updated).max() ?? WallClock(seconds: 0, nanoseconds: 0) }
+    }
+
+    /// Every image that is here.
+    func entries() async throws -> [Entry] {
+        let groups = Dictionary(grouping: try await client.list()) { $0.target.digest }.values.map { $0.sorted { $0.name < $1.name } }
+        let targets = groups.map { names in (target: names[0].target, updated: names.map(\.updated).max() ?? names[0].updated) }
+        let facts = try await catalog.facts(targets)
+        return zip(groups, facts).map { Entry(target: $0[0].target, names: $0, facts: $1) }
+    }
+
     /// One entry for each target, newest first.
     func list(_ filters: ListFilters, options: ListOptions) async throws -> [ImageSummary] {
+        let entries = try await filtered(filters)
+        let users = ImageUserIndex(users.imageUsers())
+        var summaries: [ImageSummary] = []
+        summaries.reserveCapacity(entries.count)
+        for (entry, tags) in entries { summaries.append(summarize(entry, tags: tags, users: users, manifests: options.manifests)) }
+        if options.sharedSize { Self.fillSharedSizes(&summaries, entries.map(\.0)) }
+        return summaries.sorted { ($1.Created ?? 0, $0.Id) < ($0.Created ?? 0, $1.Id) }
+    }
+
+    /// The images that the filters let through, with those of their tags that do.
+    private func filtered(_ filters: ListFilters) async throws -> [(Entry, tags: [String])] {
         let dangling = try filters.boolean("dangling")
-        let until = try filters.until()
+        let until = try filters.until(severally: true)
         let before = try await moment(filters["before"]), since = try await moment(filters["since"])
         let patterns = filters["reference"]
-        let users = users.imageUsers()
-        var summaries: [(summary: ImageSummary, blobs: [OCISpec.Digest: Int64], chains: [OCISpec.Digest])] = []
-        for (target, names) in try await grouped() {
-            var tags = Self.tags(names)
+        var result: [(Entry, tags: [String])] = []
+        for entry in try await entries() {
+            var tags = Self.tags(entry.names)
             if let dangling, dangling != tags.isEmpty { continue }
             if !patterns.isEmpty {
                 tags.removeAll { tag in !patterns.contains { ReferencePattern.matches($0, tag) } }
                 if tags.isEmpty { continue }
             }
+            if let until, entry.arrived >= until { continue }
+            if let before { guard let created = entry.facts.created, created < before else { continue } }
+            if let since { guard let created = entry.facts.created, created > since else { continue } }
+            guard filters.matchesLabels(entry.facts.labels) else { continue }
+            var shown = entry
             // Of an image with several names only those that were asked for are shown, digests included.
-            let shown = patterns.isEmpty ? names : names.filter { named in Self.tags([named]).contains(where: tags.contains) }
-            let variants = try await catalog.variants(of: target)
-            let best = ImageCatalog.best(variants, for: ImagePlatform.host)
-            let created = best?.config?.created.flatMap { WallClock(rfc3339: $0) } ?? WallClock(seconds: 0, nanoseconds: 0)
-            if let until, created >= until { continue }
-            if let before, created >= before { continue }
-            if let since, created <= since { continue }
-            guard filters.matchesLabels(best?.config?.config.labels ?? [:]) else { continue }
-            var summary = try await summarize(target, names: shown, variants: variants, users: users)
-            summary.RepoTags = tags
-            summary.Created = best == nil ? 0 : created.seconds
-            summary.Labels = best?.config?.config.labels.isEmpty == false ? best?.config?.config.labels : nil
-            if !options.manifests { summary.Manifests = nil }
-            var blobs: [OCISpec.Digest: Int64] = [:]
-            for variant in variants {
-                guard let manifest = variant.manifest else { continue }
-                for blob in [variant.descriptor, manifest.config] + manifest.layers { blobs[blob.digest] = blob.size }
-            }
-            summaries.append((summary, blobs, variants.flatMap(\.chainIDs)))
+            if !patterns.isEmpty { shown.names.removeAll { named in !Self.tags([named]).contains(where: tags.contains) } }
+            result.append((shown, tags))
         }
-        if options.sharedSize { try await fillSharedSizes(&summaries) }
-        return summaries.map(\.summary).sorted { ($1.Created ?? 0, $0.Id) < ($0.Created ?? 0, $1.Id) }
-    }
-
-    private func grouped() async throws -> [(OCISpec.Descriptor, [ImageStoreClient.Named])] {
-        Dictionary(grouping: try await client.list()) { $0.target.digest }.values.compactMap { names in names.first.map { ($0.target, names.sorted { $0.name < $1.name }) } }
+        return result
     }
 
     private func moment(_ references: Set<String>) async throws -> WallClock? {
@@ -63,17 +79,11 @@ extension ImageService {
     }
 
     /// What several images have in common, counted for each of them.
-    private func fillSharedSizes(_ items: inout [(summary: ImageSummary, blobs: [OCISpec.Digest: Int64], chains: [OCISpec.Digest])]) async throws {
-        var count: [OCISpec.Digest: Int] = [:], chainCount: [OCISpec.Digest: Int] = [:]
-        for item in items {
-            for digest in item.blobs.keys { count[digest, default: 0] += 1 }
-            for chain in Set(item.chains) { chainCount[chain, default: 0] += 1 }
-        }
-        for index in items.indices {
-            var shared: Int64 = 0
-            for (digest, size) in items[index].blobs where (count[digest] ?? 0) > 1 { shared += size }
-            for chain in Set(items[index].chains) where (chainCount[chain] ?? 0) > 1 { shared += try await catalog.layerSize(chain) }
-            items[index].summary.SharedSize = shared
+    private static func fillSharedSizes(_ summaries: inout [ImageSummary], _ entries: [Entry]) {
+        var count: [ImageFacts.Part: Int] = [:]
+        for entry in entries { for part in entry.facts.parts.keys { count[part, default: 0] += 1 } }
+        for (index, entry) in entries.enumerated() {
+            summaries[index].SharedSize = entry.facts.parts.reduce(0) { $0 + (count[$1.key, default: 0] > 1 ? $1.value : 0) }
         }
     }
 
@@ -93,25 +103,25 @@ extension ImageService {
         return result
     }
 
-    private func summarize(_ target: OCISpec.Descriptor, names: [ImageStoreClient.Named], variants: [ImageVariant], users: [ImageUser]) async throws -> ImageSummary {
+    private func summarize(_ entry: Entry, tags: [String], users: ImageUserIndex, manifests: Bool) -> ImageSummary {
+        let facts = entry.facts
         var summary = ImageSummary()
-        summary.Id = target.digest.description
+        summary.Id = entry.id
         summary.ParentId = ""
-        summary.RepoTags = Self.tags(names)
-        summary.RepoDigests = Self.repositoryDigests(names)
+        summary.RepoTags = tags
+        summary.RepoDigests = Self.repositoryDigests(entry.names)
         summary.SharedSize = -1
-        summary.Descriptor = DockerAPI.Descriptor(target)
-        let manifests = try await describe(variants, users: users)
-        summary.Manifests = manifests
-        summary.Size = manifests.reduce(0) { $0 + ($1.Size?.Total ?? 0) }
-        summary.Containers = Int64(users.filter { $0.imageID == summary.Id }.count)
+        summary.Size = facts.size
+        summary.Created = facts.best == nil ? 0 : facts.created?.seconds ?? 0
+        summary.Labels = facts.labels.isEmpty ? nil : facts.labels
+        summary.Containers = Int64(users.count(of: facts.variants))
+        summary.Descriptor = DockerAPI.Descriptor(entry.target)
+        if manifests { summary.Manifests = Self.describe(facts, users: users) }
         return summary
     }
 
-    func describe(_ variants: [ImageVariant], users: [ImageUser]) async throws -> [ImageSummary.Manifest] {
-        var result: [ImageSummary.Manifest] = []
-        for variant in variants {
-            let unpacked = try await catalog.unpackedSize(variant)
+    static func describe(_ facts: ImageFacts, users: ImageUserIndex) -> [ImageSummary.Manifest] {
+        zip(facts.variants, facts.unpacked).map { variant, unpacked in
             var item = ImageSummary.Manifest()
             item.ID = variant.descriptor.digest.description
             item.Descriptor = DockerAPI.Descriptor(variant.descriptor)
@@ -121,26 +131,29 @@ extension ImageService {
             size.Content = variant.contentSize
             size.Total = variant.contentSize + unpacked
             item.Size = size
-            if variant.kind == .image {
+            switch variant.kind {
+            case .image:
                 var data = ImageSummary.Manifest.ImageData()
                 data.Platform = (variant.descriptor.platform ?? variant.platform).map { DockerAPI.Descriptor.Platform($0) }
-                data.Containers = users.filter { $0.manifest == item.ID }.map(\.containerID)
+                data.Containers = users.containers(of: variant)
                 var sizes = ImageSummary.Manifest.ImageData.Unpacked()
                 sizes.Unpacked = unpacked
                 data.Size = sizes
                 item.ImageData = data
+            case .attestation:
+                item.AttestationData = variant.descriptor.annotations["vnd.docker.reference.digest"].map { ImageSummary.Manifest.Attestation(For: $0) }
+            case .unknown: break
             }
-            result.append(item)
+            return item
         }
-        return result
     }
 
     // MARK: - Inspect
 
-    func inspect(_ reference: String, platform: String?, manifests: Bool) async throws -> ImageInspect {
+    func inspect(_ reference: String, platform wanted: Platform?, manifests: Bool) async throws -> ImageInspect {
         let found = try await find(reference)
-        let wanted = try platform.flatMap { $0.isEmpty ? nil : $0 }.map { try Self.requestedPlatform($0) }
-        let variants = try await catalog.variants(of: found.target)
+        let facts = try await catalog.facts([(found.target, found.names.map(\.updated).max() ?? WallClock.now())])[0]
+        let variants = facts.variants
         let best = ImageCatalog.best(variants, for: wanted ?? ImagePlatform.host, strictly: wanted != nil)
         if let wanted, best == nil {
             throw DaemonError.notFound("image with reference \(reference) was found but does not provide the specified platform (\(ImagePlatform.text(wanted)))")
@@ -162,7 +175,7 @@ extension ImageService {
         answer.Os = best?.config?.os ?? ""
         answer.OsVersion = best?.config?.osVersion
         if let best {
-            answer.Size = best.contentSize + (try await catalog.unpackedSize(best))
+            answer.Size = best.contentSize + zip(variants, facts.unpacked).reduce(0) { $0 + ($1.0.descriptor.digest == best.descriptor.digest ? $1.1 : 0) }
         } else {
             answer.Size = variants.reduce(0) { $0 + $1.contentSize }
         }
@@ -174,22 +187,14 @@ extension ImageService {
         var metadata = ImageInspect.MetadataInfo()
         metadata.LastTagTime = (found.names.map(\.updated).max() ?? WallClock(seconds: 0, nanoseconds: 0)).rfc3339
         answer.Metadata = metadata
-        if manifests { answer.Manifests = try await describe(variants, users: users.imageUsers()) }
+        if manifests { answer.Manifests = Self.describe(facts, users: ImageUserIndex(users.imageUsers())) }
         return answer
-    }
-
-    /// A platform as the API has it: `linux/arm64` of old clients, a JSON object of an OCI platform since 1.48.
-    static func requestedPlatform(_ text: String) throws -> Platform {
-        guard text.hasPrefix("{") else { return try ImagePlatform.parse(text) }
-        let platform = try JSONBody.decode(DockerAPI.Descriptor.Platform.self, from: text)
-        return ImagePlatform.normalized(OCISpec.Platform(architecture: platform.architecture ?? "", os: platform.os ?? "", variant: platform.variant))
     }
 
     // MARK: - History
 
-    func history(_ reference: String, platform: String?) async throws -> [ImageHistoryItem] {
+    func history(_ reference: String, platform wanted: Platform?) async throws -> [ImageHistoryItem] {
         let found = try await find(reference)
-        let wanted = try platform.flatMap { $0.isEmpty ? nil : $0 }.map { try Self.requestedPlatform($0) }
         guard let best = try await catalog.best(of: found.target, for: wanted ?? ImagePlatform.host, strictly: wanted != nil), let config = best.config else {
             throw DaemonError.notFound("image with reference \(reference) was found but does not provide the specified platform (\(ImagePlatform.text(wanted ?? ImagePlatform.host)))")
         }

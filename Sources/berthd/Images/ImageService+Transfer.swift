@@ -15,10 +15,12 @@ extension ImageService {
 
     /// What `POST /images/create` asks for.
     ///
-    /// - Throws: `.invalidArgument` for a malformed reference, `.unimplemented` for all tags of a repository.
+    /// - Returns: without tag and digest for all tags of a repository.
+    /// - Throws: `.invalidArgument` for a malformed reference, `.permissionDenied` for the name that stands for no image.
     static func pullReference(_ name: String, tag: String) throws -> ImageReference {
-        var reference = try parse(name)
-        if tag.isEmpty && reference.tag == nil && reference.digest == nil { throw DaemonError.unimplemented("pulling all tags of a repository") }
+        // `pull -a` of old clients says "NAME:".
+        var reference = try parse(name.hasSuffix(":") ? String(name.dropLast()) : name)
+        if reference.familiarName == "scratch" { throw DaemonError(.permissionDenied, "'scratch' is a reserved name") }
         if tag.contains(":") {
             do { reference.digest = try OCISpec.Digest(parsing: tag) } catch { throw DaemonError.invalid("invalid reference format: \(error)") }
         } else if !tag.isEmpty {
@@ -27,6 +29,22 @@ extension ImageService {
         }
         if reference.digest != nil { reference.tag = nil }
         return reference
+    }
+
+    /// One image, or of a bare name every tag that the registry has.
+    func pullAny(_ reference: ImageReference, platform: String?, auth: AuthConfig?, emit: @escaping Emit) async throws {
+        guard reference.tag == nil, reference.digest == nil else { return try await pull(reference, platform: platform, auth: auth, emit: emit) }
+        for tag in try await queries.tags(reference, auth: auth) {
+            guard ImageReference.isTag(tag) else {
+                Log.warning("invalid tag \(tag) of \(reference.name), won't pull")
+                continue
+            }
+            var tagged = reference
+            tagged.tag = tag
+            do { try await pull(tagged, platform: platform, auth: auth, emit: emit) } catch let error as DaemonError {
+                throw DaemonError(error.code, "error pulling \(tagged): \(error.message)")
+            }
+        }
     }
 
     func pull(_ reference: ImageReference, platform: String?, auth: AuthConfig?, emit: @escaping Emit) async throws {
@@ -58,6 +76,7 @@ extension ImageService {
             if let old { try? await removeDangling(old.target) }
             throw Self.pullFailure(error, reference, wanted)
         }
+        await catalog.contentArrived()
         guard let new = try await client.get(name) else { throw DaemonError.internalError("the supervisor pulled \(reference.familiar) but has no record of it") }
         if let old {
             let names = try await client.list(target: old.target.digest)
@@ -70,7 +89,8 @@ extension ImageService {
 
     /// dockerd answers 404 for what a registry hides, so that nothing is learnt of private repositories.
     private static func pullFailure(_ error: any Error, _ reference: ImageReference, _ platform: Platform) -> any Error {
-        guard let failure = error as? DaemonError else { return error }
+        guard let failure = RegistryQueries.failure(error) as? DaemonError else { return error }
+        if failure.message.contains("schema 1 image manifests are no longer supported") { return RegistryQueries.schema1(reference.description) }
         if failure.code == .permissionDenied { return DaemonError.notFound(failure.message) }
         if failure.code == .notFound && failure.message.contains("no match for platform") {
             return DaemonError.notFound("no matching manifest for \(ImagePlatform.text(platform)) in the manifest list entries: \(failure.message)")
@@ -91,7 +111,7 @@ extension ImageService {
 
     // MARK: - Push
 
-    func push(_ name: String, tag: String, platform: String?, auth: AuthConfig?, emit: @escaping Emit) async throws {
+    func push(_ name: String, tag: String, platform: Platform?, auth: AuthConfig?, emit: @escaping Emit) async throws {
         var reference = try Self.parse(name)
         if !tag.isEmpty {
             guard ImageReference.isTag(tag) else { throw DaemonError.invalid("invalid tag format") }
@@ -117,13 +137,13 @@ extension ImageService {
         return all
     }
 
-    private func push(_ named: ImageStoreClient.Named, platform: String?, auth: AuthConfig?, emit: @escaping Emit) async throws {
+    private func push(_ named: ImageStoreClient.Named, platform: Platform?, auth: AuthConfig?, emit: @escaping Emit) async throws {
         let reference = try Self.parse(named.name)
         let text = Exclusive(PushProgressText())
         try await withCredentials(auth, for: reference) { stream in
-            let source = try TransferTypes_ImageStore.with {
+            let source = TransferTypes_ImageStore.with {
                 $0.name = named.name
-                if let platform, !platform.isEmpty { $0.platforms = [Types_Platform(try Self.requestedPlatform(platform))] }
+                if let platform { $0.platforms = [Types_Platform(platform)] }
             }
             let destination = TransferTypes_OCIRegistry.with {
                 $0.reference = named.name
@@ -149,11 +169,11 @@ extension ImageService {
     // MARK: - Load
 
     /// Reads an archive of images; `next` gives its bytes, nil at the end.
-    func load(platforms: [String], emit: @escaping Emit, next: @escaping @Sendable () async throws -> Data?) async throws {
+    func load(platforms: [Platform], emit: @escaping Emit, next: @escaping @Sendable () async throws -> Data?) async throws {
         let before = Dictionary(try await client.list().map { ($0.name, $0.target) }) { first, _ in first }
         let transfers = TransferClient(client)
         let (id, stream) = try await transfers.openStream("import")
-        let wanted = try platforms.map { Types_Platform(try Self.requestedPlatform($0)) }
+        let wanted = platforms.map { Types_Platform($0) }
         let source = TransferTypes_ImageImportStream.with { $0.stream = id }
         let destination = TransferTypes_ImageStore.with {
             $0.platforms = wanted
@@ -177,6 +197,7 @@ extension ImageService {
             }
             group.cancelAll()
         }
+        await catalog.contentArrived()
         let names = saved.with { $0 }
         guard !names.isEmpty else { throw DaemonError.invalid("the archive holds no image") }
         for (name, target) in names {
@@ -190,7 +211,7 @@ extension ImageService {
     // MARK: - Save
 
     /// The names of the records that `docker save` means: NAME:TAG one, NAME all tags of the repository, an ID the image.
-    func namesToSave(_ references: [String]) async throws -> [String] {
+    func namesToSave(_ references: [String], platforms: [Platform] = []) async throws -> [String] {
         guard !references.isEmpty else { throw DaemonError.invalid("no image names given") }
         var result: [String] = []
         for text in references {
@@ -210,16 +231,16 @@ extension ImageService {
         return result.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
-    func save(_ names: [String], platforms: [String], into consume: @escaping @Sendable (Data) async throws -> Void) async throws {
+    func save(_ names: [String], platforms: [Platform], into consume: @escaping @Sendable (Data) async throws -> Void) async throws {
         let transfers = TransferClient(client)
         let (id, stream) = try await transfers.openStream("export")
         let source = TransferTypes_ImageStore.with {
             $0.name = names.first ?? ""
             $0.extraReferences = names.dropFirst().map { name in TransferTypes_ImageReference.with { $0.name = name } }
         }
-        let destination = try TransferTypes_ImageExportStream.with {
+        let destination = TransferTypes_ImageExportStream.with {
             $0.stream = id
-            $0.platforms = try platforms.map { Types_Platform(try Self.requestedPlatform($0)) }
+            $0.platforms = platforms.map { Types_Platform($0) }
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await transfers.receive(stream, into: consume) }

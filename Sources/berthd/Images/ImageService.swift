@@ -11,6 +11,7 @@ struct ImageService: ImageProviding {
     let users: any ImageUserLookup
     let events: EventHub
     let registries: RegistrySettings
+    let queries: RegistryQueries
 
     init(supervisor: SupervisorClient, users: any ImageUserLookup, events: EventHub, registries: RegistrySettings) {
         client = ImageStoreClient(supervisor)
@@ -18,6 +19,7 @@ struct ImageService: ImageProviding {
         self.users = users
         self.events = events
         self.registries = registries
+        queries = RegistryQueries(settings: registries)
     }
 
     // MARK: - Finding
@@ -98,21 +100,12 @@ struct ImageService: ImageProviding {
         return (images, try await layersSize())
     }
 
-    /// Every blob and every unpacked layer once.
-    private func layersSize() async throws -> Int64 {
-        // Two sets: the digest of an uncompressed layer's blob is also the chain ID of what it unpacks to.
-        var seen: Set<OCISpec.Digest> = [], seenChains: Set<OCISpec.Digest> = []
+    /// Bytes of every blob and every unpacked layer, each once.
+    func layersSize() async throws -> Int64 {
+        var seen: Set<ImageFacts.Part> = []
         var total: Int64 = 0
-        for target in Set(try await client.list().map(\.target)) {
-            for variant in try await catalog.variants(of: target) {
-                guard let manifest = variant.manifest else { continue }
-                for blob in [variant.descriptor, manifest.config] + manifest.layers where seen.insert(blob.digest).inserted {
-                    var isHere = variant.isAvailable
-                    if !isHere { isHere = try await client.info(blob.digest) != nil }
-                    if isHere { total += blob.size }
-                }
-                for chainID in variant.chainIDs where seenChains.insert(chainID).inserted { total += try await catalog.layerSize(chainID) }
-            }
+        for entry in try await entries() {
+            for (part, size) in entry.facts.parts where seen.insert(part).inserted { total += size }
         }
         return total
     }
@@ -123,7 +116,8 @@ struct ImageService: ImageProviding {
     func tag(_ source: String, repository: String, tag: String) async throws {
         let found = try await find(source)
         let reference = try Self.tagged(repository, tag: tag)
-        try await client.put(reference.description, target: found.target, labels: found.names.first?.labels ?? [:])
+        guard reference.familiarName != "sha256" else { throw DaemonError.invalid("refusing to create an ambiguous tag using digest algorithm as name") }
+        try await name(found.target, reference, labels: found.names.first?.labels ?? [:])
         try await removeDangling(found.target)
         publish("tag", id: found.id, name: reference.familiar)
     }
@@ -131,7 +125,7 @@ struct ImageService: ImageProviding {
     /// Repository and tag of a request as one reference.
     static func tagged(_ repository: String, tag: String) throws -> ImageReference {
         var reference = try parse(repository)
-        guard reference.digest == nil else { throw DaemonError.invalid("refusing to create a tag with a digest reference") }
+        guard reference.digest == nil else { throw DaemonError.invalid("cannot import digest reference") }
         if !tag.isEmpty {
             guard ImageReference.isTag(tag) else { throw DaemonError.invalid("invalid tag format") }
             reference.tag = tag
@@ -144,6 +138,15 @@ struct ImageService: ImageProviding {
     }
 
     // MARK: - Images without a name
+
+    /// Gives a target a name; the image that had it before stays, as one without a name where it has no other.
+    func name(_ target: OCISpec.Descriptor, _ reference: ImageReference, labels: [String: String] = [:], lease: String? = nil) async throws {
+        if let old = try await client.get(reference.description), old.target.digest != target.digest {
+            let others = try await client.list(target: old.target.digest).filter { $0.name != reference.description }
+            if others.isEmpty { try await keepDangling(old.target, labels: old.labels) }
+        }
+        try await client.put(reference.description, target: target, labels: labels, lease: lease)
+    }
 
     /// Keeps an image whose name now stands for another one: `<none>` in lists.
     func keepDangling(_ target: OCISpec.Descriptor, labels: [String: String] = [:]) async throws {

@@ -114,6 +114,14 @@ struct ImageStoreClient: Sendable {
         try await optional { try await call(ContentAPI.info, Content_InfoRequest.with { $0.digest = digest.description }).info }
     }
 
+    /// Removes a blob from the store, whatever refers to it. One that is not here is no failure.
+    func deleteContent(_ digest: OCISpec.Digest) async throws {
+        _ = try await optional { _ = try await call(ContentAPI.delete, Content_DeleteContentRequest.with { $0.digest = digest.description }) }
+    }
+
+    /// Has what nothing refers to collected; it is gone when this returns. Deleting a name that is not there makes the collector run.
+    func collect() async throws { try await delete("berth-collect", sync: true) }
+
     /// Stores a document. One that is here already gets the labels.
     func write(_ data: Data, digest: OCISpec.Digest, labels: [String: String], lease: String) async throws {
         let writer = try await ContentWriter.open(self, ref: "berth-\(digest)", lease: lease)

@@ -1,4 +1,5 @@
 import DockerAPI
+import OCISpec
 
 /// A container as its image sees it.
 struct ImageUser: Sendable, Equatable {
@@ -10,16 +11,23 @@ struct ImageUser: Sendable, Equatable {
     var isRunning: Bool
 }
 
+/// The containers of each manifest.
+struct ImageUserIndex: Sendable {
+    private var byManifest: [String: [String]] = [:]
+
+    init(_ users: [ImageUser]) {
+        for user in users { byManifest[user.manifest, default: []].append(user.containerID) }
+    }
+
+    func containers(of variant: ImageVariant) -> [String] { byManifest.isEmpty ? [] : byManifest[variant.descriptor.digest.description] ?? [] }
+    func count(of variants: [ImageVariant]) -> Int { byManifest.isEmpty ? 0 : variants.reduce(0) { $0 + containers(of: $1).count } }
+}
+
 /// Who uses which image; implemented by what knows the containers.
 protocol ImageUserLookup: Sendable {
     func imageUsers() -> [ImageUser]
 }
 
 extension ContainerStore: ImageUserLookup {
-    func imageUsers() -> [ImageUser] {
-        all.map { container in
-            let record = container.record
-            return ImageUser(containerID: record.id, imageID: record.image.id, manifest: record.image.manifest.digest ?? "", isRunning: record.lifecycle.isRunning)
-        }
-    }
+    func imageUsers() -> [ImageUser] { all.map(\.imageUser) }
 }

@@ -1,5 +1,6 @@
 import ContainerdAPI
 import OCISpec
+import Registry
 import SwiftProtobuf
 
 /// How the supervisor is told to reach registries: what the daemon's flags say, in the words of a transfer (docs/storage.md, "Registries").
@@ -30,6 +31,15 @@ struct RegistrySettings: Sendable {
         guard !host.contains("@") else { throw .invalid("invalid mirror: username/password not allowed in URI \"\(scheme)xxxxx@\(host.split(separator: "@").last ?? "")\"") }
         guard !rest.contains("?"), !rest.contains("#") else { throw .invalid("invalid mirror: unsupported path, query or fragment in URI \"\(text)\"") }
         return text.hasSuffix("/") ? String(text.dropLast()) : text
+    }
+
+    /// The same for the daemon's own requests to a registry.
+    func options(for domain: String) -> RegistryOptions {
+        var options = RegistryOptions()
+        options.isInsecure = InsecureRegistries.contains(domain, insecure)
+        options.mirrors = domain == ImageReference.defaultDomain ? mirrors : []
+        options.directories = configPath.isEmpty ? RegistryOptions.defaultDirectories : configPath.split(separator: ":").map(String.init)
+        return options
     }
 
     /// What a pull or push of this reference says about its registry.

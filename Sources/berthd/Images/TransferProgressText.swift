@@ -91,6 +91,13 @@ extension ProgressMessage {
         return message
     }
 
+    /// Without an id: of the whole. No bar where the total is not known.
+    static func progress(_ text: String, current: Int64, total: Int64?) -> ProgressMessage {
+        var message = status(text, id: "", current: current, total: total)
+        message.id = nil
+        return message
+    }
+
     static func stream(_ text: String) -> ProgressMessage {
         var message = ProgressMessage()
         message.stream = text

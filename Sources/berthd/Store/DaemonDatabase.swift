@@ -9,7 +9,8 @@ protocol DatabaseSchema {
 
 /// The daemon's memory: what is acknowledged is in here, durable against SIGKILL and power loss.
 ///
-///     container   id TEXT PRIMARY KEY, name TEXT UNIQUE, record BLOB (JSON), state BLOB (JSON)    ContainerSchema
+///     container   id TEXT PRIMARY KEY, name TEXT UNIQUE, record BLOB (JSON), image, manifest, rests    ContainerSchema
+///     image_use   image TEXT PRIMARY KEY, used INTEGER (nanoseconds since 1970)                   ImageUseSchema
 ///     setting     name TEXT PRIMARY KEY, value TEXT                                              engine id
 ///     networks, endpoints, pools, volumes                                                        see the schemas in Networks/ and Volumes/
 ///

@@ -8,6 +8,8 @@ actor VolumeService: VolumeProviding {
     private let driver: LocalVolumeDriver
     private let store: VolumeStore
     private let events: EventHub
+    /// Bytes of volumes.
+    private let sizes = MeasuredSizes()
     private var records: [String: VolumeRecord] = [:]
     private var users: [String: Set<VolumeUser>] = [:]
     /// Volumes whose directory is being made or removed; whoever wants one of them waits.
@@ -164,10 +166,14 @@ actor VolumeService: VolumeProviding {
     func diskUsage() async throws -> [Volume] {
         let all = records.values.sorted { $0.name < $1.name }
         let driver = driver
-        let sizes = try await blocking { () throws(SystemError) in all.map { (try? driver.size($0.name)) ?? -1 } }
-        return zip(all, sizes).map { record, size in
+        await sizes.keep(only: Set(all.map(\.name)))
+        // What is in a volume may change at any time, also from outside.
+        let sizes = await sizes.sizes(all.map { MeasuredSizes.Item(key: $0.name) }) { name in
+            try? await self.blocking { () throws(SystemError) in try driver.size(name) }
+        }
+        return all.map { record in
             var volume = describe(record)
-            volume.UsageData = Volume.Usage(RefCount: Int64(users[record.name]?.count ?? 0), Size: size)
+            volume.UsageData = Volume.Usage(RefCount: Int64(users[record.name]?.count ?? 0), Size: sizes[record.name] ?? -1)
             return volume
         }
     }

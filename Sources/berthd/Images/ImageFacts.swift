@@ -1,0 +1,83 @@
+import OCISpec
+
+/// What lists, `system df` and the image policy need of a target, put together once: reading it takes a dozen calls for each image.
+struct ImageFacts: Sendable {
+    /// A part of the disk that a target needs.
+    struct Part: Sendable, Hashable {
+        enum Kind: Sendable, Hashable { case blob, layer }
+        /// An uncompressed layer's blob has the same digest as what it unpacks to.
+        var kind: Kind
+        var digest: OCISpec.Digest
+    }
+
+    var variants: [ImageVariant]
+    /// The one for this machine; another one where there is none for it; nil when the target is no image.
+    var best: ImageVariant?
+    /// Bytes that each variant takes unpacked, in the order of `variants`.
+    var unpacked: [Int64]
+    /// Everything of it that is here, with its bytes.
+    var parts: [Part: Int64]
+    /// When the image was made, by its configuration.
+    var created: WallClock?
+
+    var labels: [String: String] { best?.config?.config.labels ?? [:] }
+    /// Nothing of it is missing, so that nothing can be added.
+    var isComplete: Bool { variants.allSatisfy(\.isAvailable) }
+    /// Bytes, as Docker counts an image: blobs and unpacked layers of all its platforms.
+    var size: Int64 { variants.reduce(0) { $0 + $1.contentSize } + unpacked.reduce(0, +) }
+}
+
+extension ImageFacts {
+    /// Asks the store for everything.
+    init(_ target: OCISpec.Descriptor, from catalog: isolated ImageCatalog) async throws {
+        variants = try await catalog.variants(of: target)
+        best = ImageCatalog.best(variants, for: ImagePlatform.host)
+        created = best?.config?.created.flatMap { WallClock(rfc3339: $0) }
+        unpacked = []
+        parts = [:]
+        if OCISpec.MediaType.isIndex(target.mediaType) { parts[Part(kind: .blob, digest: target.digest)] = target.size }
+        for variant in variants {
+            if let manifest = variant.manifest {
+                for blob in [variant.descriptor, manifest.config] + manifest.layers {
+                    var isHere = variant.isAvailable
+                    if !isHere { isHere = try await catalog.client.info(blob.digest) != nil }
+                    if isHere { parts[Part(kind: .blob, digest: blob.digest)] = blob.size }
+                }
+            }
+            var bytes: Int64 = 0
+            for chainID in variant.chainIDs {
+                let size = try await catalog.layerSize(chainID)
+                bytes += size
+                if size > 0 { parts[Part(kind: .layer, digest: chainID)] = size }
+            }
+            unpacked.append(bytes)
+        }
+    }
+}
+
+extension ImageCatalog {
+    /// Facts, and the moment when one of the target's names had last been written: a pull of another platform writes it again.
+    struct KnownFacts: Sendable {
+        var updated: WallClock
+        var facts: ImageFacts
+    }
+
+    /// The facts of many targets, in their order, with one visit here. What is known costs a look-up.
+    func facts(_ targets: [(target: OCISpec.Descriptor, updated: WallClock)]) async throws -> [ImageFacts] {
+        var result: [ImageFacts] = []
+        result.reserveCapacity(targets.count)
+        for (target, updated) in targets {
+            if let known = known[target.digest], known.updated == updated {
+                result.append(known.facts)
+                continue
+            }
+            let made = try await ImageFacts(target, from: self)
+            remember(KnownFacts(updated: updated, facts: made), of: target.digest)
+            result.append(made)
+        }
+        return result
+    }
+
+    /// Content has come or gone: what was incomplete has to be looked at again.
+    func contentArrived() { known = known.filter(\.value.facts.isComplete) }
+}
