@@ -30,7 +30,7 @@ enum CommandTree {
     ]
 
     private static let imageCommands: [Command] = [
-        ImageDetails.history, ImageArchives.importImage, InspectCommand.image, ImageArchives.load, ImageList.list, ImageDetails.prune, ImageTransfers.pull,
+        ImageDetails.history, ImageArchives.importImage, InspectCommand.image, ImageArchives.load, ImageList.list, ImagePolicyCommand.command, ImageDetails.prune, ImageTransfers.pull,
         ImageTransfers.push, ImageDetails.remove, ImageArchives.save, ImageDetails.tag,
     ]
 

@@ -7,8 +7,21 @@ enum ImageList {
             .bool("quiet", "q", "Only show image IDs"), .bool("tree", "List multi-platform images as a tree (EXPERIMENTAL)"),
         ], alternatives: ["list"], aliases: ["image ls", "image list", "images"], run: run)
 
+    private static func tree(_ call: Invocation) throws {
+        for (flag, said) in [("quiet", "quiet"), ("no-trunc", "no-trunc"), ("digests", "show-digest")] where call.bool(flag) {
+            throw CommandFailure("--\(said) is not yet supported with --tree")
+        }
+        if !call.string("format").isEmpty { throw CommandFailure("--format is not yet supported with --tree") }
+        let name = call.arguments.first ?? ""
+        var query = call.filters(name.isEmpty ? [] : [("reference", name)]) + [("manifests", "1")]
+        if call.bool("all") { query.append(("all", "1")) }
+        let images = try call.engine.json("GET", "/images/json", query: query).arrayValue ?? []
+        let terminal = LocalTerminal(descriptor: 1)
+        call.client.out.write(ImageTree(images, all: call.bool("all"), width: terminal.exists ? terminal.size.width : 0).text)
+    }
+
     private static func run(_ call: Invocation) throws {
-        if call.bool("tree") { throw CommandFailure("--tree is experimental in Docker and not supported: use `image inspect` for an image's platforms") }
+        if call.bool("tree") { return try tree(call) }
         let quiet = call.bool("quiet")
         let name = call.arguments.first ?? ""
         var format = call.string("format")
