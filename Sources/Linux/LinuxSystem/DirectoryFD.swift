@@ -71,6 +71,9 @@ package struct FileStatus: Sendable {
     package var deviceMinor: UInt32 { gnu_dev_minor(raw.st_rdev) }
     package var modifiedSeconds: Int64 { Int64(raw.st_mtim.tv_sec) }
     package var modifiedNanoseconds: Int32 { Int32(raw.st_mtim.tv_nsec) }
+    /// Nanoseconds since 1970 of the last change of content or attributes, and of content alone.
+    package var changed: Int64 { Int64(raw.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(raw.st_ctim.tv_nsec) }
+    package var modified: Int64 { Int64(raw.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(raw.st_mtim.tv_nsec) }
     /// How overlayfs marks a removed name.
     package var isWhiteout: Bool { kind == .characterDevice && raw.st_rdev == 0 }
 }
@@ -90,6 +93,24 @@ package final class DirectoryFD: Sendable {
     }
 
     package var rawValue: CInt { fd.rawValue }
+
+    /// The same directory open for reading: what ioctls, fsync and syncfs want.
+    package func readable() throws(SystemError) -> OwnedFD {
+        OwnedFD(adopting: try syscall("openat", on: ".") { openat(fd.rawValue, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) })
+    }
+
+    /// Sets the times to now. As a mark on a directory: what was changed later has a later time.
+    package func touch() throws(SystemError) {
+        try syscall("utimensat", on: ".") { utimensat(fd.rawValue, ".", nil, 0) }
+    }
+
+    /// Removes an extended attribute; one that is not there is fine.
+    package func removeXattr(_ name: CName, _ attribute: CName) throws(SystemError) {
+        let path = procPath(name)
+        do throws(SystemError) {
+            try syscall("lremovexattr", on: "\(attribute) of \(name)") { path.withCString { path in attribute.withCString { lremovexattr(path, $0) } } }
+        } catch where error.errno.rawValue == ENODATA || error.errno == .notSupported {}
+    }
 
     // MARK: Opening
 
@@ -157,6 +178,8 @@ package final class DirectoryFD: Sendable {
     package func makeBlockDevice(_ name: CName, major: UInt32, minor: UInt32) throws(SystemError) {
         try makeNode(name, S_IFBLK, gnu_dev_makedev(major, minor))
     }
+    /// A socket's name, which nobody listens on.
+    package func makeSocket(_ name: CName) throws(SystemError) { try makeNode(name, S_IFSOCK, 0) }
     /// Overlayfs' mark for a removed name.
     package func makeWhiteout(_ name: CName) throws(SystemError) { try makeNode(name, S_IFCHR, 0) }
 
@@ -294,15 +317,13 @@ package final class DirectoryFD: Sendable {
 
     /// Writes everything of the file system this directory is on to disk. Kernel: syncfs(2).
     package func syncFileSystem() throws(SystemError) {
-        let raw = try syscall("openat", on: ".") { openat(fd.rawValue, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
-        let readable = OwnedFD(adopting: raw)
+        let readable = try readable()
         try syscall("syncfs", on: ".") { berth_syncfs(readable.rawValue) }
     }
 
     /// Makes the names in this directory durable.
     package func sync() throws(SystemError) {
-        let raw = try syscall("openat", on: ".") { openat(fd.rawValue, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
-        let readable = OwnedFD(adopting: raw)
+        let readable = try readable()
         try syscall("fsync", on: ".") { fsync(readable.rawValue) }
     }
 }

@@ -43,6 +43,7 @@
 #include "LayerCalls.h"
 #include "SpawnCalls.h"
 #include "SeccompCalls.h"
+#include "VolumeCalls.h"
 
 static inline int berth_openat2(int dir, const char *path, struct open_how *how) { return (int)syscall(SYS_openat2, dir, path, how, sizeof *how); }
 static inline int berth_setns(int fd, int kind) { return (int)syscall(SYS_setns, fd, kind); }
