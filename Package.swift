@@ -172,6 +172,9 @@ let package = Package(
         tests("SystemdBusTests", "Unit", ["SystemdBus", "LinuxSystem"]),
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
         tests("BerthRuntimeTests", "Unit", ["berth-runtime", "Cgroups", "SystemdBus", "OCISpec", "BerthDefaults", "LinuxSystem"]),
+        tests(
+            "SupervisorRootTests", "Root",
+            ["berth-supervisor", "OCILayer", "LinuxSystem", "BerthDefaults", .product(name: "NIOPosix", package: "swift-nio")]),
         tests("BerthRuntimeRootTests", "Root", ["LinuxSystem", "OCISpec", "berth-runtime"]),
         tests("TaskAPITests", "Unit", ["TaskAPI"]),
         tests("BerthShimRootTests", "Root", ["TaskAPI", "LinuxSystem"]),

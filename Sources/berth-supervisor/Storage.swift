@@ -5,11 +5,10 @@ import NIOPosix
 
 /// Content, snapshots and what moves them: built together because they share the database and the threads that wait for the disk.
 struct Storage {
-    /// The names of the snapshotters that work on this machine.
-    let snapshotters: [String]
+    /// The snapshotters that work on this machine.
+    let snapshotters: SnapshotterRegistry
     let services: [any GRPCService]
     let content: ContentStore
-    let registry: SnapshotterRegistry
     /// Removes what nothing refers to.
     let collector: GarbageCollector
 
@@ -19,23 +18,23 @@ struct Storage {
     ) throws {
         let root = config.root
         content = try ContentStore(root: "\(root)/content", database: database.pool)
-        let overlay = try OverlaySnapshotter(root: "\(root)/snapshots/overlay", database: database, pool: threads)
+        snapshotters = try SnapshotterRegistry(root: "\(root)/snapshots", chosen: config.storageDriver, database: database, pool: threads)
         try content.removeUnknownFiles()
         try content.removeIngests(olderThan: .seconds(7 * 86400))
-        try overlay.removeUnfinishedLayers()
-        try overlay.cleanup()
-        collector = GarbageCollector(database: database, content: content, overlay: overlay)
+        for snapshotter in snapshotters.all {
+            try snapshotter.removeUnfinishedLayers()
+            try snapshotter.cleanup()
+        }
+        collector = GarbageCollector(database: database, content: content, snapshotters: snapshotters)
         database.reserve.restore()
         let streams = StreamRegistry()
-        registry = SnapshotterRegistry(overlay)
         let transfers = TransferEngine(
-            content: content, overlay: overlay, database: database, events: events, collector: collector, streams: streams, threads: threads,
+            content: content, snapshotters: snapshotters, database: database, events: events, collector: collector, streams: streams, threads: threads,
             registryDirectories: config.registryDirectories, limits: config.limits)
-        snapshotters = registry.names
         services = [
             ContentService(store: content, events: events, threads: threads),
-            SnapshotsService(snapshotters: registry, events: events, threads: threads),
-            DiffService(content: content, overlay: overlay, threads: threads),
+            SnapshotsService(snapshotters: snapshotters, events: events, threads: threads),
+            DiffService(content: content, snapshotters: snapshotters, threads: threads),
             StreamingService(streams: streams),
             TransferService(engine: transfers),
         ]

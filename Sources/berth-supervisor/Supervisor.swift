@@ -50,7 +50,7 @@ struct Supervisor {
                 VersionService(),
                 IntrospectionService(
                     uuid: try Self.uuid(in: config.root),
-                    plugins: IntrospectionService.plugins(root: config.root, platform: Platforms.host, snapshotters: storage.snapshotters),
+                    plugins: IntrospectionService.plugins(root: config.root, platform: Platforms.host, storage.snapshotters),
                     launcher: launcher),
                 NamespacesService(database: database, events: events),
                 ContainersService(database: database, events: events),
@@ -87,8 +87,8 @@ struct Supervisor {
             try await Task.sleep(for: .seconds(10))
             events.dropBacklog()
         }
-        let restarts = RestartMonitor(database: database, tasks: tasks, events: events, interval: config.restartInterval) { [registry = storage.registry] in
-            try registry.get($0.snapshotter).mounts($0.snapshotKey, in: $1)
+        let restarts = RestartMonitor(database: database, tasks: tasks, events: events, interval: config.restartInterval) { [snapshotters = storage.snapshotters] in
+            try snapshotters.get($0.snapshotter).mounts($0.snapshotKey, in: $1)
         }
         let restarting = Task { await restarts.run() }
         await stop()

@@ -4,7 +4,7 @@ import Registry
 /// The configuration file: containerd's keys and tables where it has them, in TOML.
 extension SupervisorConfig {
     private static let keys = [
-        "root": "root", "state": "state", "oom_score": "oom-score", "grpc.address": "address", "debug.level": "log-level", "debug.format": "log-format",
+        "root": "root", "state": "state", "storage_driver": "storage-driver", "oom_score": "oom-score", "grpc.address": "address", "debug.level": "log-level", "debug.format": "log-format",
         "metrics.address": "metrics-address", "cgroup.path": "cgroup", "registry.config_path": "registry-config-path",
         "transfer.max_concurrent_downloads": "max-concurrent-downloads", "transfer.max_concurrent_uploads": "max-concurrent-uploads",
         "transfer.idle_seconds": "idle-seconds", "transfer.layer_bytes": "layer-bytes", "transfer.layer_entries": "layer-entries",

@@ -16,6 +16,9 @@ struct SupervisorConfig: Sendable, Equatable {
     /// Where registries have their folders (`certs.d`); the first directory with one for a host counts.
     var registryDirectories = RegistryOptions.defaultDirectories
 
+    /// The snapshotter for requests that name none, by any of its names; empty for the first that works here.
+    var storageDriver = ""
+
     var limits = TransferLimits()
     /// Where metrics are served: HOST:PORT or unix:///PATH; empty for nowhere.
     var metricsAddress = ""
@@ -35,8 +38,10 @@ struct SupervisorConfig: Sendable, Equatable {
           --address, -a PATH   socket of the API (default \(Defaults.supervisorSocket))
           --root PATH          data that stays (default \(Defaults.dataRoot)/supervisor)
           --state PATH         bundles and sockets of what runs (default \(Defaults.runRoot))
-          --config, -c FILE    TOML file: root, state, [grpc] address, [debug] level and format, [registry] config_path, [metrics] address,
+          --config, -c FILE    TOML file: root, state, storage_driver, [grpc] address, [debug] level and format, [registry] config_path, [metrics] address,
                                oom_score, [cgroup] path, [plugins."io.containerd.internal.v1.restart"] interval, [transfer] max_concurrent_downloads, max_concurrent_uploads, idle_seconds, layer_bytes, layer_entries
+          --storage-driver, -s NAME
+                               snapshotter for requests that name none: overlayfs, btrfs or native (default: the first that works)
           --max-concurrent-downloads, --max-concurrent-uploads N
                                blobs moved at a time (default 3 and 5)
           --log-level, -l L    trace, debug, info, warn, error or fatal (default info)
@@ -99,7 +104,7 @@ struct SupervisorConfig: Sendable, Equatable {
     private static let flags = [
         "address": "address", "a": "address", "root": "root", "state": "state", "config": "config", "c": "config", "log-level": "log-level",
         "l": "log-level", "log-format": "log-format", "pidfile": "pidfile", "registry-config-path": "registry-config-path", "metrics-address": "metrics-address",
-        "max-concurrent-downloads": "max-concurrent-downloads", "max-concurrent-uploads": "max-concurrent-uploads",
+        "storage-driver": "storage-driver", "s": "storage-driver", "max-concurrent-downloads": "max-concurrent-downloads", "max-concurrent-uploads": "max-concurrent-uploads",
     ]
 
     mutating func set(_ name: String, _ value: String, what: String) throws(SupervisorError) {
@@ -132,6 +137,9 @@ struct SupervisorConfig: Sendable, Equatable {
                 throw SupervisorError(.invalidArgument, "\(what): \"\(value)\" is no duration of 100ms or more, such as 10s or 1m30s")
             }
             restartInterval = interval
+        case "storage-driver":
+            guard StorageDrivers.canonical(value) != nil else { throw SupervisorError(.invalidArgument, "\(what): \(StorageDrivers.explanation(value))") }
+            storageDriver = value
         case "max-concurrent-downloads": limits.concurrentDownloads = try Self.number(value, what, 1...1000)
         case "max-concurrent-uploads": limits.concurrentUploads = try Self.number(value, what, 1...1000)
         case "idle-seconds": limits.idleSeconds = try Self.number(value, what, 1...86_400)

@@ -7,5 +7,9 @@ package enum Defaults {
     package static let supervisorSocket = "/run/berth/supervisor.sock"
     /// The containerd namespace of berthd's containers: what Docker tooling looks for.
     package static let containerdNamespace = "moby"
+    /// Keys of snapshots that nobody but their lease keeps begin so.
+    package static let temporarySnapshotPrefix = "berth-extract-"
+    /// Label of a snapshot that may take so many bytes.
+    package static let snapshotSizeLabel = "containerd.io/snapshot/berth.size-bytes"
     package static let shimRuntime = "io.containerd.berth.v1"
 }

@@ -24,7 +24,8 @@ struct StorageCheck {
     let report: (Finding) -> Void
 
     private var blobs: String { "\(root)/content/blobs" }
-    private var snapshots: String { "\(root)/snapshots/overlay/snapshots" }
+    /// Where the snapshots of one snapshotter are.
+    private func folder(_ snapshotter: String) -> String { "\(root)/snapshots/\(SnapshotterRegistry.folder(of: snapshotter))/snapshots" }
 
     /// - Returns: as fsck(8): 0 nothing was found, 1 everything that was found is repaired, 4 something is left.
     /// - Throws: where the database cannot be opened at all.
@@ -111,14 +112,19 @@ struct StorageCheck {
         var id: Int64
         var namespace: String
         var name: String
-        var isCommitted: Bool
+        var snapshotter: String
+        var kind: Int64
+
+        init(_ row: Row) { (id, namespace, name, snapshotter, kind) = (row[0], row[1], row[2], row[3], row[4]) }
+
+        var isCommitted: Bool { kind == SnapshotKind.committed.rawValue }
+        /// A view shows the files of another one, except with overlayfs, which has a directory for it.
+        var hasFiles: Bool { kind != SnapshotKind.view.rawValue || snapshotter == "overlayfs" }
     }
 
     private func checkSnapshots(_ db: Database, _ tell: Tell) throws {
-        let all = try Row.fetchAll(db, sql: "SELECT id, namespace, name, kind FROM snapshots ORDER BY id DESC").map { row in
-            Snapshot(id: row[0], namespace: row[1], name: row[2], isCommitted: row[3] as Int64 == SnapshotKind.committed.rawValue)
-        }
-        let missing = all.filter { !Files.exists("\(snapshots)/\($0.id)/fs") }
+        let all = try Row.fetchAll(db, sql: "SELECT id, namespace, name, snapshotter, kind FROM snapshots ORDER BY id DESC").map(Snapshot.init)
+        let missing = all.filter { !Files.exists("\(folder($0.snapshotter))/\($0.id)\($0.hasFiles ? "/fs" : "")") }
         for snapshot in missing {
             let above = try descendants(of: snapshot.id, db)
             let what = "snapshot \(snapshot.name) (\(snapshot.namespace), \(snapshot.id)): its directory is missing"
@@ -139,18 +145,20 @@ struct StorageCheck {
             db, sql: """
                 WITH RECURSIVE above (id, depth) AS (
                     SELECT id, 1 FROM snapshots WHERE parent = ? UNION ALL SELECT s.id, above.depth + 1 FROM snapshots s JOIN above ON s.parent = above.id
-                ) SELECT s.id, s.namespace, s.name, s.kind FROM above JOIN snapshots s ON s.id = above.id ORDER BY above.depth DESC
+                ) SELECT s.id, s.namespace, s.name, s.snapshotter, s.kind FROM above JOIN snapshots s ON s.id = above.id ORDER BY above.depth DESC
                 """, arguments: [id]
-        ).map { Snapshot(id: $0[0], namespace: $0[1], name: $0[2], isCommitted: $0[3] as Int64 == SnapshotKind.committed.rawValue) }
+        ).map(Snapshot.init)
     }
 
     private func checkSnapshotFolders(_ db: Database, _ tell: Tell) throws {
-        guard Files.exists(snapshots) else { return }
-        let known = try Int64.fetchSet(db, sql: "SELECT id FROM snapshots")
-        let folder = try DirectoryFD(path: snapshots)
-        for name in try Files.entries(of: snapshots).sorted() where Int64(name).map({ !known.contains($0) }) ?? true {
-            tell("snapshot folder \(name) has no record", "remove the folder")
-            if repairs { try LayerFiles.removeTree(CName(name), in: folder) }
+        for driver in StorageDrivers.built where Files.exists(folder(driver)) {
+            let known = try Int64.fetchSet(db, sql: "SELECT id FROM snapshots WHERE snapshotter = ?", arguments: [driver])
+            let folder = try DirectoryFD(path: folder(driver))
+            for name in try Files.entries(of: self.folder(driver)).sorted() where Int64(name).map({ !known.contains($0) }) ?? true {
+                tell("snapshot folder \(name) has no record", "remove the folder")
+                guard repairs else { continue }
+                if driver == "btrfs" { try BtrfsDriver.removeSnapshot(CName(name), in: folder) } else { try LayerFiles.removeTree(CName(name), in: folder) }
+            }
         }
     }
 
@@ -166,7 +174,7 @@ struct StorageCheck {
     private func checkContainers(_ db: Database, _ tell: Tell) throws {
         let sql = """
             SELECT c.namespace, c.id, c.snapshot_key FROM containers c LEFT JOIN snapshots s ON s.namespace = c.namespace AND s.name = c.snapshot_key
-            WHERE c.snapshot_key != '' AND c.snapshotter IN ('', 'overlay', 'overlayfs') AND s.id IS NULL
+            WHERE c.snapshot_key != '' AND c.snapshotter IN ('', 'overlay', 'overlay2', 'overlayfs', 'btrfs', 'native', 'vfs') AND s.id IS NULL
             """
         for row in try Row.fetchAll(db, sql: sql) {
             tell("container \(row[1] as String) (\(row[0] as String)): its snapshot \(row[2] as String) is missing; remove the container", nil)

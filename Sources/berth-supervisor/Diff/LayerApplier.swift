@@ -12,7 +12,8 @@ struct AppliedLayer: Sendable {
     var hasRoot = false
 }
 
-/// Unpacks a layer into a directory that becomes an upper directory of overlayfs: removals as whiteouts, not carried out.
+/// Unpacks a layer: into a directory that becomes an upper directory of overlayfs, with removals as whiteouts, or onto a copy of the files below, where
+/// removals are carried out. Both show the same files in the end.
 ///
 /// Everything goes through descriptors below the root: see `LayerDirectories`. Nothing of the layer is ever executed, mapped or parsed beyond tar.
 /// One thread; a file costs open, write, fchown, fchmod, futimens and close. When it throws, the directory holds a part and is to be removed.
@@ -21,25 +22,42 @@ struct AppliedLayer: Sendable {
 final class LayerApplier {
     private let reader: TarReader
     private let directories: LayerDirectories
-    private let hasLowers: Bool
+    private let base: Base
+    private let goesOntoFiles: Bool
+    /// What this layer brought, where it goes onto the files below: a removal speaks of those alone.
+    private var brought = InodeSet()
     private let isCancelled: () -> Bool
     private var result = AppliedLayer()
 
     /// Times of directories, set at the end: every member created in one changes its time.
     private var directoryTimes: [(path: [UInt8], time: TarTime)] = []
 
-    /// - Parameters:
-    ///   - source: the uncompressed archive.
-    ///   - lowers: the layers below, topmost first; nil for the first layer of an image. Asked only if the layer needs them, and may block
-    ///     until they are there.
+    /// What the layer lies on.
+    enum Base {
+        /// It is the first one.
+        case nothing
+        /// The layers below, topmost first, each in a directory of its own. Asked only if the layer needs them, and may block until they are there.
+        case apart(() throws -> [DirectoryFD])
+        /// Their files are in the same directory.
+        case sameTree
+    }
+
+    /// - Parameter source: the uncompressed archive.
     init(
-        _ source: any ByteSource, into root: DirectoryFD, lowers: (() throws -> [DirectoryFD])?, limits: TarLimits = TarLimits(),
-        isCancelled: @escaping () -> Bool = { false }
+        _ source: any ByteSource, into root: DirectoryFD, on base: Base, limits: TarLimits = TarLimits(), isCancelled: @escaping () -> Bool = { false }
     ) {
         reader = TarReader(source, limits: limits)
-        directories = LayerDirectories(root: root, lowers: LowerLayers(lowers ?? { [] }))
-        hasLowers = lowers != nil
+        self.base = base
+        if case .apart(let lowers) = base {
+            directories = LayerDirectories(root: root, lowers: LowerLayers(lowers))
+        } else {
+            directories = LayerDirectories(root: root, lowers: LowerLayers { [] })
+        }
+        if case .sameTree = base { goesOntoFiles = true } else { goesOntoFiles = false }
         self.isCancelled = isCancelled
+        guard goesOntoFiles else { return }
+        directories.keepsTimes = true
+        directories.isOfLayersBelow = { [unowned self] in !brought.contains($0.inode) }
     }
 
     /// Unpacks to the end of the source, so that a digest taken over it is complete.
@@ -80,8 +98,17 @@ final class LayerApplier {
             try apply(whiteout, path)
             return
         }
+        // Overlayfs' own mark as a member: it would be seen as a removal there, so it is one everywhere.
+        if goesOntoFiles, entry.kind == .characterDevice, entry.deviceMajor == 0, entry.deviceMinor == 0 {
+            return try apply(.removes(Array(path.baseName)), path)
+        }
         let directory = try directories.open(path.parent)
         let name = path.name
+        try make(entry, path, name, in: directory)
+        if goesOntoFiles { brought.insert(try directory.status(name).inode) }
+    }
+
+    private func make(_ entry: TarEntry, _ path: LayerPath, _ name: CName, in directory: DirectoryFD) throws {
         switch entry.kind {
         case .file: try makeFile(entry, name, in: directory)
         case .directory:
@@ -147,8 +174,10 @@ final class LayerApplier {
             if status.kind != .directory {
                 try removeExisting(name, in: directory)
                 try directory.makeDirectory(name)
-                // The layer removed the one below first: the new one must not let it show through.
-                if status.isWhiteout { try LayerFiles.makeOpaque(directory, name) }
+                // The name was removed or was something else first: what the layers below have under it must not show through.
+                if case .apart = base { try LayerFiles.makeOpaque(directory, name) }
+            } else if goesOntoFiles {
+                try removeAttributes(name, in: directory, except: entry.xattrs)
             }
         }
         try setAttributes(entry, name, in: directory)
@@ -186,17 +215,69 @@ final class LayerApplier {
         case .bookkeeping: return
         case .malformed: throw StorageError(.invalidArgument, "whiteout \(path.name) names nothing that can be removed")
         case .opaque:
-            guard hasLowers else { return }
-            try LayerFiles.makeOpaque(try directories.open(path.parent), .current)
+            switch base {
+            case .nothing: return
+            case .apart: try LayerFiles.makeOpaque(try directories.open(path.parent), .current)
+            case .sameTree:
+                let directory = try directories.open(path.parent)
+                for name in try directory.names() { try removeUnlessBrought(CName(name), in: directory) }
+                directories.invalidate()
+            }
         case .removes(let removed):
+            switch base {
             // Under the first layer is nothing to remove, and mounted alone a whiteout would be seen as a device.
-            guard hasLowers else { return }
-            let directory = try directories.open(path.parent)
-            let name = CName(removed)
-            do throws(SystemError) { try directory.makeWhiteout(name) } catch {
-                guard error.errno == .fileExists else { throw error }
-                // A whiteout speaks of the layers below only: what this layer brings under the name stays, and hides what was there.
-                if try directory.status(name).kind == .directory { try LayerFiles.makeOpaque(directory, name) }
+            case .nothing: return
+            case .apart: try makeWhiteout(CName(removed), in: try directories.open(path.parent))
+            case .sameTree:
+                try removeUnlessBrought(CName(removed), in: try directories.open(path.parent))
+                directories.invalidate()
+            }
+        }
+    }
+
+    private func makeWhiteout(_ name: CName, in directory: DirectoryFD) throws {
+        do throws(SystemError) { try directory.makeWhiteout(name) } catch {
+            guard error.errno == .fileExists else { throw error }
+            // A whiteout speaks of the layers below only: what this layer brings under the name stays, and hides what was there.
+            if try directory.status(name).kind == .directory { try LayerFiles.makeOpaque(directory, name) }
+        }
+    }
+
+    /// Removes what the layers below had under the name. A directory stays while something of this layer is in it.
+    private func removeUnlessBrought(_ name: CName, in directory: DirectoryFD) throws {
+        struct Level {
+            let parent: DirectoryFD
+            let name: CName
+            let directory: DirectoryFD
+            let isBrought: Bool
+            var pending: [[UInt8]]
+        }
+        func level(_ parent: DirectoryFD, _ name: CName, _ status: FileStatus) throws -> Level {
+            let child = try parent.directory(name)
+            return Level(parent: parent, name: name, directory: child, isBrought: brought.contains(status.inode), pending: try child.names())
+        }
+        guard let status = try directory.statusIfPresent(name) else { return }
+        guard status.kind == .directory else {
+            if !brought.contains(status.inode) { try directory.unlink(name) }
+            return
+        }
+        var stack = [try level(directory, name, status)]
+        while let top = stack.last {
+            guard let next = top.pending.last else {
+                stack.removeLast()
+                if top.isBrought { continue }
+                do throws(SystemError) { try top.parent.removeDirectory(top.name) } catch {
+                    guard error.errno == .notEmpty || error.errno == .fileExists else { throw error }
+                }
+                continue
+            }
+            stack[stack.count - 1].pending.removeLast()
+            let child = CName(next)
+            let status = try top.directory.status(child)
+            if status.kind == .directory {
+                stack.append(try level(top.directory, child, status))
+            } else if !brought.contains(status.inode) {
+                try top.directory.unlink(child)
             }
         }
     }
@@ -215,6 +296,13 @@ final class LayerApplier {
             do throws(SystemError) { try directory.setXattr(name, CName(attribute.name), attribute.value) } catch {
                 guard Self.mayLose(attribute.name, error.errno) else { throw error }
             }
+        }
+    }
+
+    /// A directory that takes a member's attributes loses those of the layers below that the member does not have.
+    private func removeAttributes(_ name: CName, in directory: DirectoryFD, except kept: [ExtendedAttribute]) throws(SystemError) {
+        for attribute in try directory.xattrNames(name) where !attribute.elementsEqual("security.selinux".utf8) && !kept.contains(where: { $0.name == attribute }) {
+            try directory.removeXattr(name, CName(attribute))
         }
     }
 

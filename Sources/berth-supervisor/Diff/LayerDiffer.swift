@@ -2,13 +2,16 @@ import BerthDefaults
 import LinuxSystem
 import OCILayer
 
-/// Writes an upper directory of overlayfs as a layer: what it adds and changes as members, what it hides as whiteouts.
+/// Writes what a snapshot changed as a layer: what it adds and changes as members, what it takes away as whiteouts. An upper directory of overlayfs says that
+/// by itself; a whole tree is held against the one it began as (LayerDiffer+Trees.swift).
 ///
 /// The same directory gives the same bytes: members in the order of their names, whole seconds only (as every engine writes layers), no owner names.
 /// The tree may belong to a running container: every component is opened without following links, and a file that changes while it is read is cut or
 /// filled with zeros to the size in its header.
 final class LayerDiffer {
     private let writer: TarWriter
+    /// Directories with a change below them, perhaps: written before the first one that is found.
+    var undecided: [(entry: TarEntry, name: CName, directory: DirectoryFD)] = []
     private var linked: [LinkKey: [UInt8]] = [:]
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 4096)
     private let latest: Int64?
@@ -32,7 +35,26 @@ final class LayerDiffer {
         try writer.finish()
     }
 
-    private func writeChildren(of directory: DirectoryFD, path: [UInt8]) throws {
+    func finish() throws { try writer.finish() }
+
+    private func add(_ entry: TarEntry) throws {
+        try addUndecided()
+        try writer.add(entry)
+    }
+
+    func addUndecided() throws {
+        let held = undecided
+        undecided = []
+        for (entry, name, directory) in held { try writer.add(try withAttributes(entry, name, in: directory)) }
+    }
+
+    func addWhiteout(_ name: some Collection<UInt8>, in path: some Collection<UInt8>) throws {
+        try addUndecided()
+        let parent = path.isEmpty ? [] : Array(path) + [UInt8(ascii: "/")]
+        try writer.add(TarEntry(kind: .file, path: parent + Whiteout.name(removing: name), mode: 0), content: [])
+    }
+
+    func writeChildren(of directory: DirectoryFD, path: [UInt8]) throws {
         for name in try directory.names().sorted(by: { $0.lexicographicallyPrecedes($1) }) {
             let child = CName(name)
             // Gone since it was listed: the container goes on.
@@ -41,39 +63,40 @@ final class LayerDiffer {
         }
     }
 
-    private func write(_ name: CName, _ status: FileStatus, in directory: DirectoryFD, path: [UInt8]) throws {
-        if status.isWhiteout {
-            let parent = path.dropLast(name.content.count)
-            try writer.add(TarEntry(kind: .file, path: Array(parent) + Whiteout.name(removing: name.content), mode: 0), content: [])
-            return
-        }
+    func write(_ name: CName, _ status: FileStatus, in directory: DirectoryFD, path: [UInt8]) throws {
+        if status.isWhiteout { return try addWhiteout(name.content, in: path.dropLast(name.content.count + 1)) }
         guard var entry = entry(status, path: path) else { return }  // a socket: nothing that an image can have
         if status.linkCount > 1, status.kind != .directory {
             let key = LinkKey(device: status.device, inode: status.inode)
             if let first = linked[key] {
                 entry.kind = .hardLink
                 entry.linkTarget = first
-                try writer.add(entry)
-                return
+                return try add(entry)
             }
             linked[key] = path
         }
-        for attribute in try directory.xattrNames(name).sorted(by: { $0.lexicographicallyPrecedes($1) }) where Self.isKept(attribute) {
-            if let value = try directory.xattr(name, CName(attribute)) { entry.xattrs.append(ExtendedAttribute(name: attribute, value: value)) }
-        }
+        entry = try withAttributes(entry, name, in: directory)
         switch status.kind {
         case .file: try writeFile(entry, name, in: directory)
         case .directory:
             let isOpaque = try LayerFiles.isOpaque(directory, name)
-            try writer.add(entry)
+            try add(entry)
             let child = try directory.directory(name)
             if isOpaque { try writer.add(TarEntry(kind: .file, path: path + [UInt8(ascii: "/")] + Whiteout.opaqueName, mode: 0), content: []) }
             try writeChildren(of: child, path: path)
         case .symbolicLink:
             entry.linkTarget = try directory.readLink(name)
-            try writer.add(entry)
-        default: try writer.add(entry)
+            try add(entry)
+        default: try add(entry)
         }
+    }
+
+    private func withAttributes(_ entry: TarEntry, _ name: CName, in directory: DirectoryFD) throws -> TarEntry {
+        var entry = entry
+        for attribute in try directory.xattrNames(name).sorted(by: { $0.lexicographicallyPrecedes($1) }) where Self.isKept(attribute) {
+            if let value = try directory.xattr(name, CName(attribute)) { entry.xattrs.append(ExtendedAttribute(name: attribute, value: value)) }
+        }
+        return entry
     }
 
     private func writeFile(_ entry: TarEntry, _ name: CName, in directory: DirectoryFD) throws {
@@ -82,7 +105,7 @@ final class LayerDiffer {
             if error.errno == .noSuchFile { return }
             throw error
         }
-        try writer.add(entry)
+        try add(entry)
         var offset: Int64 = 0
         while offset < entry.size {
             let wanted = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(min(Int64(buffer.count), entry.size - offset))])
@@ -97,7 +120,7 @@ final class LayerDiffer {
         }
     }
 
-    private func entry(_ status: FileStatus, path: [UInt8]) -> TarEntry? {
+    func entry(_ status: FileStatus, path: [UInt8]) -> TarEntry? {
         let kind: TarEntry.Kind
         switch status.kind {
         case .file: kind = .file

@@ -30,6 +30,7 @@ final class LayerDirectories {
         } else {
             opened = try walk(path, making: true)
         }
+        if keepsTimes { try keepTime(of: opened, at: path) }
         current = opened
         currentPath.replaceSubrange(currentPath.startIndex..., with: path)
         return opened
@@ -57,7 +58,7 @@ final class LayerDirectories {
     /// - Returns: the directory it is in now, nil when no layer has it.
     func copyUp(_ path: LayerPath) throws -> DirectoryFD? {
         let directory = try walk(path.parent, making: true)
-        guard let found = try lowers.lookup(walkedComponents + [path.name]) else { return nil }
+        guard !walkedIsOpaque, let found = try lowers.lookup(walkedComponents + [path.name]) else { return nil }
         try LayerFiles.copyUp(found, to: path.name, in: directory)
         return directory
     }
@@ -67,12 +68,28 @@ final class LayerDirectories {
     /// Directories that were made after those of a layer below, and the time they have there: set again when everything is unpacked.
     private(set) var copiedTimes: [(path: [UInt8], time: TarTime)] = []
 
+    /// The layer goes onto the files below: what is made or removed in their directories does not change the directories' times.
+    var keepsTimes = false
+    private var keptTimes: Set<[UInt8]> = []
+
+    private func keepTime(of directory: DirectoryFD, at path: some Collection<UInt8>) throws(SystemError) {
+        let path = Array(path)
+        guard keptTimes.insert(path).inserted else { return }
+        let status = try directory.status(.current)
+        copiedTimes.append((path, TarTime(seconds: status.modifiedSeconds, nanoseconds: status.modifiedNanoseconds)))
+    }
+
     /// Where the last walk ended, as components without links.
     private var walkedComponents: [CName] = []
+    /// Nothing of the layers below is seen there.
+    private var walkedIsOpaque = false
+    /// Where the layer goes onto the files below: whether it did not bring the file itself.
+    var isOfLayersBelow: (FileStatus) -> Bool = { _ in false }
 
     private func walk(_ path: some Collection<UInt8>, making: Bool) throws -> DirectoryFD {
         var pending = path.split(separator: UInt8(ascii: "/")).reversed().map { Array($0) }
         var real: [(name: CName, directory: DirectoryFD, isOpaque: Bool)] = []
+        let rootIsOpaque = try LayerFiles.isOpaque(root, .current)
         var links = 0
         func follow(_ target: [UInt8]) throws {
             links += 1
@@ -87,7 +104,7 @@ final class LayerDirectories {
                 continue
             }
             let parent = real.last?.directory ?? root
-            let parentIsOpaque = real.last?.isOpaque ?? false
+            let parentIsOpaque = real.last?.isOpaque ?? rootIsOpaque
             let name = CName(component)
             let status = try parent.statusIfPresent(name)
             if let status, !status.isWhiteout {
@@ -96,6 +113,12 @@ final class LayerDirectories {
                     let isOpaque = try parentIsOpaque || LayerFiles.isOpaque(parent, name)
                     real.append((name, try parent.directory(name), isOpaque))
                 case .symbolicLink: try follow(try parent.readLink(name))
+                // A directory in the place of what the layers below have there.
+                case _ where isOfLayersBelow(status):
+                    try parent.unlink(name)
+                    try parent.makeDirectory(name, mode: 0o755)
+                    try parent.setMode(name, 0o755)
+                    real.append((name, try parent.directory(name), false))
                 default: throw SystemError(call: "openat2", subject: String(decoding: path, as: UTF8.self), errno: .notDirectory)
                 }
                 continue
@@ -119,6 +142,7 @@ final class LayerDirectories {
             real.append((name, try parent.directory(name), parentIsOpaque || status != nil))
         }
         walkedComponents = real.map(\.name)
+        walkedIsOpaque = real.last?.isOpaque ?? rootIsOpaque
         return real.last?.directory ?? root
     }
 }

@@ -72,41 +72,17 @@ enum LayerFiles {
         try directory.setXattr(name, opaqueAttribute, [UInt8(ascii: "y")])
     }
 
-    /// Gives `name` the owner, mode, attributes and time of another file, except overlayfs' own attributes.
-    static func copyAttributes(of source: LowerLayers.Found, to name: CName, in directory: DirectoryFD) throws(SystemError) {
-        let status = source.status
-        try directory.setOwner(name, uid: status.uid, gid: status.gid)
-        if status.kind != .symbolicLink { try directory.setMode(name, status.mode) }
-        for attribute in try source.directory.xattrNames(source.name) where !Whiteout.isOverlayAttribute(attribute) {
-            let key = CName(attribute)
-            if let value = try source.directory.xattr(source.name, key) { try directory.setXattr(name, key, value) }
-        }
-        try directory.setModified(name, seconds: status.modifiedSeconds, nanoseconds: status.modifiedNanoseconds)
-    }
-
     /// Makes `name` a copy of a file of another layer: what overlayfs does before a file below is changed.
     static func copyUp(_ source: LowerLayers.Found, to name: CName, in directory: DirectoryFD) throws(SystemError) {
-        switch source.status.kind {
-        case .file:
-            let input = try source.directory.openFile(source.name)
-            let output = try directory.createFile(name)
-            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 4096)
-            defer { buffer.deallocate() }
-            var offset: Int64 = 0
-            while true {
-                let count = try input.readSome(into: buffer, at: offset, on: "\(source.name)")
-                if count == 0 { break }
-                try output.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset, on: "\(name)")
-                offset += Int64(count)
-            }
-        case .symbolicLink: try directory.makeSymbolicLink(name, to: CName(try source.directory.readLink(source.name)))
-        case .fifo: try directory.makeFIFO(name)
-        case .characterDevice: try directory.makeCharacterDevice(name, major: source.status.deviceMajor, minor: source.status.deviceMinor)
-        case .blockDevice: try directory.makeBlockDevice(name, major: source.status.deviceMajor, minor: source.status.deviceMinor)
-        case .directory, .socket, .other:
+        guard try TreeCopier.make(name, as: source.status, from: source.directory, named: source.name, in: directory) else {
             throw SystemError(call: "linkat", subject: "\(source.name)", errno: .notPermitted)
         }
         try copyAttributes(of: source, to: name, in: directory)
+    }
+
+    /// Gives `name` the owner, mode, attributes and time of another file, except overlayfs' own attributes.
+    static func copyAttributes(of source: LowerLayers.Found, to name: CName, in directory: DirectoryFD) throws(SystemError) {
+        try TreeCopier.copyAttributes(of: source.name, source.status, from: source.directory, to: name, in: directory)
     }
 
     /// Removes whatever `name` is, with all that is in it. Depth is bounded by the stack of open directories, not by recursion on paths.

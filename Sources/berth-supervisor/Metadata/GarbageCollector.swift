@@ -14,13 +14,13 @@ import Synchronization
 final class GarbageCollector: Sendable {
     private let database: MetadataDatabase
     private let content: ContentStore
-    private let overlay: OverlaySnapshotter
+    private let snapshotters: SnapshotterRegistry
     private let isScheduled = Mutex(false)
 
-    init(database: MetadataDatabase, content: ContentStore, overlay: OverlaySnapshotter) {
+    init(database: MetadataDatabase, content: ContentStore, snapshotters: SnapshotterRegistry) {
         self.database = database
         self.content = content
-        self.overlay = overlay
+        self.snapshotters = snapshotters
     }
 
     /// Collects soon: deletions that follow each other are collected together.
@@ -40,7 +40,7 @@ final class GarbageCollector: Sendable {
     /// Collects now. Directories of snapshots are deleted in the background after it.
     func collect() async throws {
         let (snapshots, blobs) = try await database.writeRemoval { [self] db in
-            var snapshots: [Int64] = []
+            var snapshots: [Swept] = []
             var blobs: [Digest] = []
             try Self.removeExpiredLeases(db)
             for namespace in try String.fetchAll(db, sql: "SELECT name FROM namespaces") {
@@ -50,7 +50,7 @@ final class GarbageCollector: Sendable {
             }
             return (snapshots, blobs)
         }
-        for id in snapshots { overlay.discard(id) }
+        for one in snapshots { one.snapshotter.discard(one.id) }
         defer { database.reserve.restore() }
         // Files go after the rows' commit, and again inside a transaction: nobody can be adding the same blob.
         guard !blobs.isEmpty else { return }
@@ -68,16 +68,29 @@ final class GarbageCollector: Sendable {
         }
     }
 
+    /// A snapshot whose row is gone.
+    private struct Swept {
+        let snapshotter: Snapshotter
+        let id: Int64
+    }
+
+    /// Names of snapshots are each snapshotter's own.
+    private struct SnapshotKey: Hashable {
+        /// containerd's name.
+        let snapshotter: String
+        let name: String
+    }
+
     // MARK: Mark
 
     private struct Graph {
         var content: [Digest: [String: String]] = [:]
-        var snapshots: [String: SnapshotTable.Entry] = [:]
-        var snapshotNames: [Int64: String] = [:]
+        var snapshots: [SnapshotKey: SnapshotTable.Entry] = [:]
+        var snapshotKeys: [Int64: SnapshotKey] = [:]
         var marked: Set<Digest> = []
-        var markedSnapshots: Set<String> = []
+        var markedSnapshots: Set<SnapshotKey> = []
         var pending: [Node] = []
-        /// What is kept because of another thing, by that thing: "content/sha256:…", "snapshot/NAME", "image/NAME", "container/ID".
+        /// What is kept because of another thing, by that thing: "content/sha256:…", "snapshot/SNAPSHOTTER/NAME", "image/NAME", "container/ID".
         var backReferences: [String: [Node]] = [:]
         /// Resources of flat leases keep themselves only.
         var flat: [Node] = []
@@ -85,17 +98,20 @@ final class GarbageCollector: Sendable {
 
     private enum Node {
         case content(Digest)
-        case snapshot(String)
+        case snapshot(SnapshotKey)
     }
 
-    private func collect(_ namespace: String, _ db: Database) throws -> (snapshots: [Int64], blobs: [Digest]) {
+    private func collect(_ namespace: String, _ db: Database) throws -> (snapshots: [Swept], blobs: [Digest]) {
         var graph = Graph()
         for row in try Row.fetchAll(db, sql: "SELECT digest, labels FROM content WHERE namespace = ?", arguments: [namespace]) {
             if let digest = try? Digest(parsing: row[0] as String) { graph.content[digest] = Labels.decode(row[1]) }
         }
-        for entry in try overlay.table.list(in: namespace, db) {
-            graph.snapshots[entry.info.name] = entry
-            graph.snapshotNames[entry.id] = entry.info.name
+        for snapshotter in snapshotters.all {
+            for entry in try snapshotter.table.list(in: namespace, db) {
+                let key = SnapshotKey(snapshotter: snapshotter.name, name: entry.info.name)
+                graph.snapshots[key] = entry
+                graph.snapshotKeys[entry.id] = key
+            }
         }
         if graph.content.isEmpty, graph.snapshots.isEmpty { return ([], []) }
         findBackReferences(&graph)
@@ -116,9 +132,9 @@ final class GarbageCollector: Sendable {
             follow(Labels.decode(labels), &graph)
         }
         for row in try Row.fetchAll(
-            db, sql: "SELECT snapshot_key FROM containers WHERE namespace = ? AND snapshotter IN ('overlayfs', 'overlay', '')", arguments: [namespace])
+            db, sql: "SELECT snapshotter, snapshot_key FROM containers WHERE namespace = ?", arguments: [namespace])
         {
-            graph.pending.append(.snapshot(row[0]))
+            if let key = self.key(row[0], row[1]) { graph.pending.append(.snapshot(key)) }
         }
         for row in try Row.fetchAll(
             db, sql: """
@@ -131,7 +147,7 @@ final class GarbageCollector: Sendable {
             let node: Node? =
                 switch type {
                 case "content": (try? Digest(parsing: row[1] as String)).map { .content($0) }
-                case "snapshots/overlayfs", "snapshots/overlay": .snapshot(row[1])
+                case _ where type.hasPrefix("snapshots/"): key(String(type.dropFirst("snapshots/".count)), row[1]).map { .snapshot($0) }
                 case "images":
                     try String.fetchOne(db, sql: "SELECT digest FROM images WHERE namespace = ? AND name = ?", arguments: [namespace, row[1] as String])
                         .flatMap { try? Digest(parsing: $0) }.map { .content($0) }
@@ -141,21 +157,27 @@ final class GarbageCollector: Sendable {
             if isFlat { graph.flat.append(node) } else { graph.pending.append(node) }
         }
         for (digest, labels) in graph.content where labels["containerd.io/gc.root"] != nil { graph.pending.append(.content(digest)) }
-        for (name, entry) in graph.snapshots where entry.info.labels["containerd.io/gc.root"] != nil { graph.pending.append(.snapshot(name)) }
+        for (key, entry) in graph.snapshots where entry.info.labels["containerd.io/gc.root"] != nil { graph.pending.append(.snapshot(key)) }
         // Active snapshots and views belong to the client that made them, which removes them itself: berthd prepares a container's long before
         // the container has a record here. Only what this process was unpacking is not kept for its own sake (its lease does that).
-        for (name, entry) in graph.snapshots where entry.info.kind != .committed && !name.hasPrefix(OverlaySnapshotter.unfinishedPrefix) {
-            graph.pending.append(.snapshot(name))
+        for (key, entry) in graph.snapshots where entry.info.kind != .committed && !key.name.hasPrefix(Snapshotter.unfinishedPrefix) {
+            graph.pending.append(.snapshot(key))
         }
+    }
+
+    /// A snapshot by any of its snapshotter's names; nil where there is no such snapshotter.
+    private func key(_ snapshotter: String, _ name: String) -> SnapshotKey? {
+        let known = snapshotter.isEmpty ? snapshotters.standard.name : StorageDrivers.canonical(snapshotter)
+        return known.map { SnapshotKey(snapshotter: $0, name: name) }
     }
 
     /// Content and snapshots whose labels say that they live as long as another thing does.
     private func findBackReferences(_ graph: inout Graph) {
-        for (digest, labels) in graph.content { Self.addBackReferences(labels, of: .content(digest), &graph.backReferences) }
-        for (name, entry) in graph.snapshots { Self.addBackReferences(entry.info.labels, of: .snapshot(name), &graph.backReferences) }
+        for (digest, labels) in graph.content { addBackReferences(labels, of: .content(digest), &graph.backReferences) }
+        for (key, entry) in graph.snapshots { addBackReferences(entry.info.labels, of: .snapshot(key), &graph.backReferences) }
     }
 
-    private static func addBackReferences(_ labels: [String: String], of node: Node, _ references: inout [String: [Node]]) {
+    private func addBackReferences(_ labels: [String: String], of node: Node, _ references: inout [String: [Node]]) {
         for (key, value) in labels where key.hasPrefix("containerd.io/gc.bref.") {
             let kind = key.dropFirst("containerd.io/gc.bref.".count)
             for known in ["content", "image", "container"] where kind == known || kind.hasPrefix("\(known).") || kind.hasPrefix("\(known)/") {
@@ -163,7 +185,7 @@ final class GarbageCollector: Sendable {
             }
             if kind.hasPrefix("snapshot.") {
                 let name = kind.dropFirst("snapshot.".count).split(separator: "/").first.map(String.init) ?? ""
-                if OverlaySnapshotter.names.contains(name) { references["snapshot/\(value)", default: []].append(node) }
+                if let key = self.key(name, value) { references["snapshot/\(key.snapshotter)/\(key.name)", default: []].append(node) }
             }
         }
     }
@@ -180,12 +202,12 @@ final class GarbageCollector: Sendable {
     }
 
     private func follow(_ labels: [String: String], _ graph: inout Graph) {
-        for (key, value) in labels {
-            if key.hasPrefix("containerd.io/gc.ref.content"), let digest = try? Digest(parsing: value) {
+        for (label, value) in labels {
+            if label.hasPrefix("containerd.io/gc.ref.content"), let digest = try? Digest(parsing: value) {
                 graph.pending.append(.content(digest))
-            } else if key.hasPrefix("containerd.io/gc.ref.snapshot.") {
-                let rest = key.dropFirst("containerd.io/gc.ref.snapshot.".count)
-                if rest.split(separator: "/").first.map({ OverlaySnapshotter.names.contains(String($0)) }) ?? false { graph.pending.append(.snapshot(value)) }
+            } else if label.hasPrefix("containerd.io/gc.ref.snapshot.") {
+                let rest = label.dropFirst("containerd.io/gc.ref.snapshot.".count)
+                if let key = rest.split(separator: "/").first.flatMap({ self.key(String($0), value) }) { graph.pending.append(.snapshot(key)) }
             }
         }
     }
@@ -194,12 +216,12 @@ final class GarbageCollector: Sendable {
         for node in graph.flat {
             switch node {
             case .content(let digest): graph.marked.insert(digest)
-            case .snapshot(let name): graph.markedSnapshots.insert(name)
+            case .snapshot(let key): graph.markedSnapshots.insert(key)
             }
         }
         // A flat lease's node may be reached again from elsewhere and is followed then: only what was followed is remembered here.
         var followed: Set<Digest> = []
-        var followedSnapshots: Set<String> = []
+        var followedSnapshots: Set<SnapshotKey> = []
         while let node = graph.pending.popLast() {
             switch node {
             case .content(let digest):
@@ -207,19 +229,19 @@ final class GarbageCollector: Sendable {
                 graph.marked.insert(digest)
                 graph.pending += graph.backReferences["content/\(digest)"] ?? []
                 if let labels = graph.content[digest] { follow(labels, &graph) }
-            case .snapshot(let name):
-                guard followedSnapshots.insert(name).inserted else { continue }
-                graph.markedSnapshots.insert(name)
-                graph.pending += graph.backReferences["snapshot/\(name)"] ?? []
-                guard let entry = graph.snapshots[name] else { continue }
+            case .snapshot(let key):
+                guard followedSnapshots.insert(key).inserted else { continue }
+                graph.markedSnapshots.insert(key)
+                graph.pending += graph.backReferences["snapshot/\(key.snapshotter)/\(key.name)"] ?? []
+                guard let entry = graph.snapshots[key] else { continue }
                 follow(entry.info.labels, &graph)
-                if let parent = entry.parentID.flatMap({ graph.snapshotNames[$0] }) { graph.pending.append(.snapshot(parent)) }
+                if let parent = entry.parentID.flatMap({ graph.snapshotKeys[$0] }) { graph.pending.append(.snapshot(parent)) }
             }
         }
         // A parent outlives its children whatever keeps those.
-        for name in graph.markedSnapshots {
-            var current = graph.snapshots[name]
-            while let parent = current?.parentID.flatMap({ graph.snapshotNames[$0] }) {
+        for key in graph.markedSnapshots {
+            var current = graph.snapshots[key]
+            while let parent = current?.parentID.flatMap({ graph.snapshotKeys[$0] }) {
                 if !graph.markedSnapshots.insert(parent).inserted { break }
                 current = graph.snapshots[parent]
             }
@@ -228,32 +250,24 @@ final class GarbageCollector: Sendable {
 
     // MARK: Sweep
 
-    private func sweep(_ namespace: String, _ graph: Graph, _ db: Database) throws -> (snapshots: [Int64], blobs: [Digest]) {
+    private func sweep(_ namespace: String, _ graph: Graph, _ db: Database) throws -> (snapshots: [Swept], blobs: [Digest]) {
         let blobs = graph.content.keys.filter { !graph.marked.contains($0) }
         for digest in blobs {
             try db.execute(sql: "DELETE FROM content WHERE namespace = ? AND digest = ?", arguments: [namespace, digest.description])
         }
-        var removed: [Int64] = []
-        // Children first.
-        for entry in graph.snapshots.values.filter({ !graph.markedSnapshots.contains($0.info.name) }).sorted(by: { $0.id > $1.id }) {
-            try? removed.append(removing(entry, db))
-        }
-        // An id says nothing about who is on top of whom, where layers were unpacked side by side: once more for what had a child.
-        var rest = graph.snapshots.values.filter { !graph.markedSnapshots.contains($0.info.name) && !removed.contains($0.id) }
+        var removed: [Swept] = []
+        // Children first. An id says nothing about who is on top of whom, where layers were unpacked side by side: once more for what had a child.
+        var rest = graph.snapshots.filter { !graph.markedSnapshots.contains($0.key) }.sorted { $0.value.id > $1.value.id }
         while !rest.isEmpty {
             let before = rest.count
-            rest.removeAll { entry in
-                guard let id = try? removing(entry, db) else { return false }
-                removed.append(id)
+            try rest.removeAll { key, entry in
+                guard let snapshotter = snapshotters.all.first(where: { $0.name == key.snapshotter }) else { return false }
+                do { try snapshotter.table.delete(entry, db) } catch is StorageError { return false }
+                removed.append(Swept(snapshotter: snapshotter, id: entry.id))
                 return true
             }
             if rest.count == before { break }
         }
         return (removed, blobs)
-    }
-
-    private func removing(_ entry: SnapshotTable.Entry, _ db: Database) throws -> Int64 {
-        try overlay.table.delete(entry, db)
-        return entry.id
     }
 }

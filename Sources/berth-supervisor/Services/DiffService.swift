@@ -14,7 +14,7 @@ import SwiftProtobuf
 /// supervisor's own snapshots are accepted.
 struct DiffService: GRPCService {
     let content: ContentStore
-    let overlay: OverlaySnapshotter
+    let snapshotters: SnapshotterRegistry
     let threads: NIOThreadPool
 
     func register(in handlers: inout GRPCHandlers) {
@@ -32,13 +32,18 @@ struct DiffService: GRPCService {
         let digest = try ContentService.digest(request.diff.digest)
         guard request.payloads.isEmpty else { throw StorageError(.unimplemented, "stream processors (payloads of an apply) are not supported: not implemented") }
         let target = try LayerMounts(request.mounts.map(MountPoint.init))
-        let upper = try overlay.directory(target.upper)
+        let (snapshotter, id) = try snapshotters.locate(target.upper)
+        guard !target.isReadOnly else { throw StorageError(.invalidArgument, "a layer cannot be applied to a view: invalid argument") }
+        let upper = try snapshotter.files(id)
         let lowers = target.lowers
-        return try await BlockingThread.run { [content, overlay] in
+        return try await BlockingThread.run { [content, snapshotters] in
             let (blob, _) = try content.open(digest, in: namespace)
             let uncompressed = HashingSource(try decompressed(BlobSource(blob)))
-            let applier = LayerApplier(
-                uncompressed, into: upper, lowers: lowers.isEmpty ? nil : { try lowers.map { try overlay.directory($0) } })
+            let base: LayerApplier.Base =
+                if !snapshotter.driver.keepsLayersApart { .sameTree } else if lowers.isEmpty { .nothing } else {
+                    .apart { try lowers.map { try snapshotters.directory($0) } }
+                }
+            let applier = LayerApplier(uncompressed, into: upper, on: base)
             _ = try applier.apply()
             if request.syncFs { try upper.syncFileSystem() }
             return .with {
@@ -56,23 +61,14 @@ struct DiffService: GRPCService {
         guard let name = MediaType.layerCompression(mediaType), let compression = Compression(rawValue: name) else {
             throw StorageError(.unimplemented, "unsupported diff media type: \(mediaType): not implemented")
         }
-        let right = try LayerMounts(request.right.map(MountPoint.init))
-        let left = request.left.isEmpty ? nil : try LayerMounts(request.left.map(MountPoint.init))
-        // The upper directory says what changed only against the layers that it lies on.
-        if let left {
-            let below = left.isReadOnly || left.lowers.isEmpty ? [left.upper] + left.lowers : left.lowers
-            guard below == right.lowers || left.lowers == right.lowers && left.isOverlay else {
-                throw StorageError(.unimplemented, "the two sides of a diff must be a snapshot and its parent: not implemented")
-            }
-        }
-        let upper = try overlay.directory(right.upper)
+        let changes = try changes(request)
         let latest = request.hasSourceDateEpoch ? request.sourceDateEpoch.seconds : nil
         let ref = request.ref.isEmpty ? "berth-diff-\(UInt64.random(in: 0 ... .max))" : request.ref
         return try await BlockingThread.run { [content] in
             let writer = try content.writer(ref, in: namespace, lease: lease)
             do {
                 if writer.offset > 0 { try writer.truncate() }
-                let (diffID, sink) = try Self.write(upper, compression, latest: latest, to: writer)
+                let (diffID, sink) = try Self.write(changes, compression, latest: latest, to: writer)
                 var labels = request.labels
                 labels["containerd.io/uncompressed"] = diffID.description
                 let digest: Digest
@@ -92,7 +88,38 @@ struct DiffService: GRPCService {
         }
     }
 
-    private static func write(_ upper: DirectoryFD, _ compression: Compression, latest: Int64?, to writer: IngestWriter) throws -> (Digest, HashingSink) {
+    /// What the layer is made of.
+    private struct Changes: Sendable {
+        /// `fs` of the snapshot.
+        let files: DirectoryFD
+        /// What it is held against; nil where `files` says by itself what it changes.
+        var comparison: TreeComparison?
+        var old: DirectoryFD?
+    }
+
+    private func changes(_ request: Diff_DiffRequest) throws -> Changes {
+        let right = try LayerMounts(request.right.map(MountPoint.init))
+        let left = request.left.isEmpty ? nil : try LayerMounts(request.left.map(MountPoint.init))
+        let (snapshotter, id) = try snapshotters.locate(right.upper)
+        if !snapshotter.driver.keepsLayersApart {
+            let other = try left.map { try snapshotters.locate($0.upper) }
+            guard other.map({ $0.snapshotter === snapshotter }) ?? true else {
+                throw StorageError(.unimplemented, "the two sides of a diff belong to different snapshotters: not implemented")
+            }
+            return Changes(
+                files: try snapshotter.files(id), comparison: try snapshotter.comparison(of: id, with: other?.id), old: try other.map { try snapshotter.files($0.id) })
+        }
+        // The upper directory says what changed only against the layers that it lies on.
+        if let left {
+            let below = left.isReadOnly || left.lowers.isEmpty ? [left.upper] + left.lowers : left.lowers
+            guard below == right.lowers || left.lowers == right.lowers && left.isOverlay else {
+                throw StorageError(.unimplemented, "the two sides of a diff must be a snapshot and its parent: not implemented")
+            }
+        }
+        return Changes(files: try snapshotter.files(id))
+    }
+
+    private static func write(_ changes: Changes, _ compression: Compression, latest: Int64?, to writer: IngestWriter) throws -> (Digest, HashingSink) {
         let packed = HashingSink(IngestSink(writer))
         let packer: any FinishingSink =
             switch compression {
@@ -102,7 +129,12 @@ struct DiffService: GRPCService {
             }
         let plain = HashingSink(packer)
         let buffered = BufferedSink(plain)
-        try LayerDiffer(buffered, latest: latest).write(upper)
+        let differ = LayerDiffer(buffered, latest: latest)
+        if let comparison = changes.comparison {
+            try differ.write(changes.files, against: changes.old, comparison)
+        } else {
+            try differ.write(changes.files)
+        }
         try buffered.flush()
         try packer.finish()
         return (plain.digest, packed)

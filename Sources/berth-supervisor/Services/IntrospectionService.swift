@@ -58,20 +58,24 @@ struct IntrospectionService: GRPCService {
     }
 
     /// The parts that are built in, under containerd's names for their kinds.
-    static func plugins(root: String, platform: Types_Platform, snapshotters: [String]) -> [Introspection_Plugin] {
+    static func plugins(root: String, platform: Types_Platform, _ snapshotters: SnapshotterRegistry) -> [Introspection_Plugin] {
         var plugins: [Introspection_Plugin] = []
-        func add(_ type: String, _ id: String, exports: [String: String] = [:], withPlatform: Bool = false) {
+        func add(_ type: String, _ id: String, exports: [String: String] = [:], capabilities: [String] = [], withPlatform: Bool = false) {
             plugins.append(
                 .with {
                     $0.type = type
                     $0.id = id
                     $0.exports = exports
+                    $0.capabilities = capabilities
                     if withPlatform { $0.platforms = [platform] }
                 })
         }
         add("io.containerd.content.v1", "content", exports: ["root": "\(root)/content"])
         add("io.containerd.metadata.v1", "sqlite", exports: ["path": "\(root)/metadata.db"])
-        for name in snapshotters { add("io.containerd.snapshotter.v1", name, exports: ["root": "\(root)/snapshots/overlay"], withPlatform: true) }
+        // The chosen one first: whoever has no name of one takes it. "remap-ids": the labels of id mappings are obeyed.
+        for snapshotter in [snapshotters.standard] + snapshotters.all.filter({ $0.name != snapshotters.standard.name }) {
+            add("io.containerd.snapshotter.v1", snapshotter.name, exports: ["root": snapshotter.root], capabilities: ["remap-ids"], withPlatform: true)
+        }
         add("io.containerd.differ.v1", "walking", withPlatform: true)
         add("io.containerd.event.v1", "exchange")
         add("io.containerd.runtime.v2", "task", withPlatform: true)

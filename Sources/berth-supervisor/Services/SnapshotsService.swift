@@ -88,7 +88,7 @@ struct SnapshotsService: GRPCService {
         }
     }
 
-    private func published(prepare key: String, parent: String, _ snapshotter: any Snapshotter, _ namespace: String) {
+    private func published(prepare key: String, parent: String, _ snapshotter: Snapshotter, _ namespace: String) {
         events.publish(
             Events_SnapshotPrepare.with {
                 $0.key = key
@@ -133,24 +133,5 @@ struct SnapshotsService: GRPCService {
             default: nil
             }
         }
-    }
-}
-
-/// The snapshotters by the names that clients may use for them.
-struct SnapshotterRegistry: Sendable {
-    private let byName: [String: any Snapshotter]
-
-    init(_ overlay: OverlaySnapshotter) {
-        byName = Dictionary(uniqueKeysWithValues: OverlaySnapshotter.names.map { ($0, overlay) })
-    }
-
-    var names: [String] { byName.keys.sorted() }
-
-    /// - Parameter name: empty for the default.
-    func get(_ name: String) throws(StorageError) -> any Snapshotter {
-        guard let snapshotter = byName[name.isEmpty ? "overlayfs" : name] else {
-            throw StorageError(.invalidArgument, "snapshotter \(name) was not found: not found")
-        }
-        return snapshotter
     }
 }

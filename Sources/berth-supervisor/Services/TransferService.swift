@@ -77,10 +77,10 @@ struct TransferService: GRPCService {
         _ registry: TransferTypes_OCIRegistry, _ store: TransferTypes_ImageStore, _ progress: TransferProgress, in namespace: String, lease: String?
     ) async throws {
         let client = try engine.registry(registry, in: namespace)
-        let unpacks = try unpacks(store)
+        let (unpacks, snapshotter) = try unpacks(store)
         try await engine.withLease(lease, in: namespace) { lease in
             let pull = PullTransfer(
-                engine: engine, client: client, namespace: namespace, lease: lease, progress: progress, manifestLimit: Int(store.manifestLimit),
+                engine: engine, client: client, namespace: namespace, lease: lease, progress: progress, snapshotter: snapshotter, manifestLimit: Int(store.manifestLimit),
                 allMetadata: store.allMetadata)
             _ = try await pull.run(to: store, matcher: PlatformMatcher(store.platforms), unpacks: unpacks)
         }
@@ -103,11 +103,11 @@ struct TransferService: GRPCService {
         guard !source.forceCompress else { throw StorageError(.unimplemented, "compressing layers at import: not implemented") }
         let stream = try engine.streams.get(source.stream, in: namespace)
         defer { stream.close() }
-        let unpacks = try unpacks(store)
+        let (unpacks, snapshotter) = try unpacks(store)
         let bytes = IncomingBytes(stream)
         defer { bytes.abort(CancellationError()) }
         try await engine.withLease(lease, in: namespace) { lease in
-            try await ImportTransfer(engine: engine, namespace: namespace, lease: lease, progress: progress)
+            try await ImportTransfer(engine: engine, namespace: namespace, lease: lease, progress: progress, snapshotter: snapshotter)
                 .run(bytes, to: store, matcher: PlatformMatcher(store.platforms), unpacks: unpacks)
         }
         engine.collector.schedule()
@@ -184,13 +184,13 @@ struct TransferService: GRPCService {
         }
     }
 
-    /// The platforms to unpack. A snapshotter that is not here is refused rather than passed over: the client would find its image not unpacked.
-    private func unpacks(_ store: TransferTypes_ImageStore) throws -> [PlatformMatcher] {
-        try store.unpacks.map { unpack in
-            guard unpack.snapshotter.isEmpty || OverlaySnapshotter.names.contains(unpack.snapshotter) else {
-                throw StorageError(.invalidArgument, "snapshotter \(unpack.snapshotter) was not found: not found")
-            }
-            return unpack.hasPlatform && !unpack.platform.os.isEmpty ? PlatformMatcher([unpack.platform]) : .host
+    /// The platforms to unpack, and where. A snapshotter that is not here is refused rather than passed over: the client would find its image not unpacked.
+    private func unpacks(_ store: TransferTypes_ImageStore) throws -> ([PlatformMatcher], Snapshotter) {
+        let snapshotters = try store.unpacks.map { try engine.snapshotters.get($0.snapshotter) }
+        guard Set(snapshotters.map(\.name)).count < 2 else {
+            throw StorageError(.unimplemented, "unpacking with several snapshotters in one transfer: not implemented")
         }
+        let platforms = store.unpacks.map { $0.hasPlatform && !$0.platform.os.isEmpty ? PlatformMatcher([$0.platform]) : .host }
+        return (platforms, snapshotters.first ?? engine.snapshotters.standard)
     }
 }

@@ -70,7 +70,7 @@ struct TaskCheckpoints: Sendable {
         let (blob, _) = try content.open(try ContentService.digest(checkpoint.digest), in: key.namespace)
         let path = try directories.make(for: key)
         do {
-            _ = try LayerApplier(try decompressed(BlobSource(blob)), into: try DirectoryFD(path: path), lowers: nil).apply()
+            _ = try LayerApplier(try decompressed(BlobSource(blob)), into: try DirectoryFD(path: path), on: .nothing).apply()
             return path
         } catch {
             directories.remove(path)

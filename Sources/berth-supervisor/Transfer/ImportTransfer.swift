@@ -9,6 +9,8 @@ struct ImportTransfer {
     let namespace: String
     let lease: String
     let progress: TransferProgress
+    /// Where layers are unpacked.
+    let snapshotter: Snapshotter
 
     func run(_ bytes: IncomingBytes, to store: TransferTypes_ImageStore, matcher: PlatformMatcher, unpacks: [PlatformMatcher]) async throws {
         progress.note("Importing")
@@ -88,12 +90,12 @@ struct ImportTransfer {
         let layers = zip(manifest.layers, config.rootfs.diffIDs).map { layer, diffID in
             Unpacker.Layer(descriptor: layer, diffID: diffID, source: .stored, job: progress.job(layer, parents: [name]))
         }
-        try await engine.unpacker.unpack(layers, in: namespace, lease: lease)
+        try await engine.unpacker.unpack(layers, with: snapshotter, in: namespace, lease: lease)
         for layer in layers {
             try await engine.label(layer.descriptor.digest, ["containerd.io/uncompressed": layer.diffID.description], in: namespace)
         }
         if let top = ImageDocuments.chainIDs(config.rootfs.diffIDs).last {
-            try await engine.label(manifest.config.digest, ["containerd.io/gc.ref.snapshot.overlayfs": top.description], in: namespace)
+            try await engine.label(manifest.config.digest, ["containerd.io/gc.ref.snapshot.\(snapshotter.name)": top.description], in: namespace)
         }
     }
 }

@@ -12,6 +12,8 @@ struct PullTransfer {
     let namespace: String
     let lease: String
     let progress: TransferProgress
+    /// Where layers are unpacked.
+    let snapshotter: Snapshotter
     /// At most so many members of an index, the best ones; 0 for all that match.
     var manifestLimit = 0
     /// Manifests and configurations of the other platforms too, without their layers.
@@ -153,7 +155,7 @@ struct PullTransfer {
             for (layer, diffID) in zip(manifest.layers, diffIDs) {
                 try await engine.label(layer.digest, ["containerd.io/uncompressed": diffID.description], in: namespace)
             }
-            try await engine.label(manifest.config.digest, ["containerd.io/gc.ref.snapshot.overlayfs": top.description], in: namespace)
+            try await engine.label(manifest.config.digest, ["containerd.io/gc.ref.snapshot.\(snapshotter.name)": top.description], in: namespace)
         }
     }
 
@@ -206,7 +208,7 @@ struct PullTransfer {
             // What is here and unpacked needs nothing; said before the others start to move.
             let chain = ImageDocuments.chainIDs(diffIDs)
             for (layer, chainID) in zip(manifest.layers, chain) where downloads[layer.digest] == nil {
-                if try engine.unpacker.isUnpacked(chainID, in: namespace) { jobs[layer.digest]?.reached("already exists") }
+                if try snapshotter.isCommitted(chainID.description, in: namespace) { jobs[layer.digest]?.reached("already exists") }
             }
         }
         let joined = downloads
@@ -237,7 +239,7 @@ struct PullTransfer {
                             Unpacker.Layer(descriptor: layer, diffID: diffID, source: joined[layer.digest].map { .arriving($0) } ?? .stored, job: job)
                         }
                     }
-                    group.addTask { try await engine.unpacker.unpack(work, in: namespace, lease: lease) }
+                    group.addTask { try await engine.unpacker.unpack(work, with: snapshotter, in: namespace, lease: lease) }
                 }
                 do {
                     while try await group.next() != nil {}
@@ -284,7 +286,8 @@ enum ImageNames {
         let text = full.isEmpty ? tag : full
         guard !text.isEmpty else { return nil }
         if reference.allowOverwrite {
-            if text.contains("/") || text.contains(":") { return text }
+            // Other programs put a name there as a user writes it: without one of these, it is Docker Hub's.
+            if text.contains("/") || text.contains(":") { return full.isEmpty ? (try? ImageReference(parsing: text))?.description ?? text : text }
             return reference.name.isEmpty ? nil : "\(reference.name):\(text)"
         }
         if text.contains("/") || text.contains(":") {

@@ -9,7 +9,7 @@ import SwiftProtobuf
 /// What every transfer works with, and the small steps that they share.
 final class TransferEngine: Sendable {
     let content: ContentStore
-    let overlay: OverlaySnapshotter
+    let snapshotters: SnapshotterRegistry
     let database: MetadataDatabase
     let events: EventExchange
     let collector: GarbageCollector
@@ -24,12 +24,12 @@ final class TransferEngine: Sendable {
     private let registryDirectories: [String]
 
     init(
-        content: ContentStore, overlay: OverlaySnapshotter, database: MetadataDatabase, events: EventExchange, collector: GarbageCollector,
+        content: ContentStore, snapshotters: SnapshotterRegistry, database: MetadataDatabase, events: EventExchange, collector: GarbageCollector,
         streams: StreamRegistry, threads: NIOThreadPool, registryDirectories: [String], limits: TransferLimits
     ) {
         self.registryDirectories = registryDirectories
         self.content = content
-        self.overlay = overlay
+        self.snapshotters = snapshotters
         self.database = database
         self.events = events
         self.collector = collector
@@ -38,7 +38,7 @@ final class TransferEngine: Sendable {
         http = RegistryHTTP(idle: .seconds(limits.idleSeconds))
         downloads = Downloads(content: content, threads: threads, concurrent: limits.concurrentDownloads, window: .seconds(limits.idleSeconds))
         uploads = AsyncLimiter(limits.concurrentUploads)
-        unpacker = Unpacker(content: content, overlay: overlay, limits: limits.archive)
+        unpacker = Unpacker(content: content, limits: limits.archive)
     }
 
     // MARK: Leases

@@ -6,8 +6,8 @@ import Synchronization
 
 /// Turns the layers of an image into a chain of committed snapshots, several at a time and while their blobs still arrive.
 ///
-/// A layer is unpacked by itself into a directory of its own and gets its parent when it is committed, lowest first. A layer that two images share is
-/// unpacked once, whoever came first.
+/// Where layers are kept apart, a layer is unpacked by itself into a directory of its own and gets its parent when it is committed, lowest first. Elsewhere
+/// it waits for its parent, and goes onto a copy of the parent's files. A layer that two images share is unpacked once, whoever came first.
 final class Unpacker: Sendable {
     /// Where a layer's bytes come from.
     enum Source: Sendable {
@@ -23,36 +23,42 @@ final class Unpacker: Sendable {
     }
 
     private struct Key: Hashable {
+        let snapshotter: String
         let namespace: String
         let chainID: Digest
     }
 
     private let content: ContentStore
-    private let overlay: OverlaySnapshotter
     private let work = SharedWork<Key, Void>()
     /// Layers that are inflated and written at a time, of all images together.
     private let limiter = AsyncLimiter(4)
     private let limits: TarLimits
 
-    init(content: ContentStore, overlay: OverlaySnapshotter, limits: TarLimits = TarLimits()) {
+    init(content: ContentStore, limits: TarLimits = TarLimits()) {
         self.content = content
-        self.overlay = overlay
         self.limits = limits
     }
 
-    /// Whether the snapshot of the chain is there.
-    func isUnpacked(_ chainID: Digest, in namespace: String) throws -> Bool { try overlay.isCommitted(chainID.description, in: namespace) }
+    /// One image's layers on their way into one snapshotter.
+    private struct Destination {
+        let snapshotter: Snapshotter
+        let namespace: String
+        let lease: String?
+
+        func has(_ chainID: Digest) throws -> Bool { try snapshotter.isCommitted(chainID.description, in: namespace) }
+    }
 
     /// Unpacks what is missing of the chain. Returns when the last layer is committed.
-    func unpack(_ layers: [Layer], in namespace: String, lease: String?) async throws {
+    func unpack(_ layers: [Layer], with snapshotter: Snapshotter, in namespace: String, lease: String?) async throws {
+        let destination = Destination(snapshotter: snapshotter, namespace: namespace, lease: lease)
         let chain = ImageDocuments.chainIDs(layers.map(\.diffID))
         var first = 0
-        for index in layers.indices.reversed() where try isUnpacked(chain[index], in: namespace) {
+        for index in layers.indices.reversed() where try destination.has(chain[index]) {
             first = index + 1
             break
         }
         for layer in layers[..<first] { layer.job.foundUnpacked() }
-        if first > 0 { try await keep(chain[first - 1], in: namespace, lease: lease) }
+        if first > 0 { try await keep(chain[first - 1], destination) }
         guard first < layers.count else { return }
         try await withThrowingTaskGroup(of: Void.self) { group in
             var parent: LayerTurn?
@@ -64,8 +70,8 @@ final class Unpacker: Sendable {
                 let parentID = index > 0 ? chain[index - 1] : nil
                 group.addTask { [self] in
                     do {
-                        try await work.run(Key(namespace: namespace, chainID: chainID)) { [self] in
-                            try await unpack(layer, as: chainID, on: parentID, after: below, in: namespace, lease: lease)
+                        try await work.run(Key(snapshotter: snapshotter.name, namespace: namespace, chainID: chainID)) { [self] in
+                            try await unpack(layer, as: chainID, on: parentID, after: below, destination)
                         }
                         layer.job.reached("extracted")
                         turn.finish(.success(()))
@@ -80,36 +86,36 @@ final class Unpacker: Sendable {
     }
 
     /// What is unpacked already is kept by the pull's lease as well.
-    private func keep(_ top: Digest, in namespace: String, lease: String?) async throws {
-        guard let lease else { return }
-        try await overlay.database.write { [overlay] db in
-            try LeaseResources.add(.snapshot(overlay.name, top.description), to: lease, in: namespace, db)
+    private func keep(_ top: Digest, _ destination: Destination) async throws {
+        guard let lease = destination.lease else { return }
+        let (snapshotter, namespace) = (destination.snapshotter, destination.namespace)
+        try await snapshotter.database.write { db in
+            try LeaseResources.add(.snapshot(snapshotter.name, top.description), to: lease, in: namespace, db)
         }
     }
 
-    private func unpack(
-        _ layer: Layer, as chainID: Digest, on parentID: Digest?, after below: LayerTurn?, in namespace: String, lease: String?
-    ) async throws {
-        if try isUnpacked(chainID, in: namespace) { return }
-        let unfinished = try await overlay.beginLayer(chainID.description, in: namespace, lease: lease)
+    private func unpack(_ layer: Layer, as chainID: Digest, on parentID: Digest?, after below: LayerTurn?, _ destination: Destination) async throws {
+        if try destination.has(chainID) { return }
+        let (snapshotter, namespace, lease) = (destination.snapshotter, destination.namespace, destination.lease)
+        let parent = parentID?.description ?? ""
+        if !snapshotter.driver.keepsLayersApart { try await below?.wait() }
+        let unfinished = try await snapshotter.beginLayer(chainID.description, on: parent, in: namespace, lease: lease)
         do {
             let applied: AppliedLayer
             do {
-                applied = try await limiter.run { try await apply(layer, into: unfinished, on: parentID, after: below, in: namespace) }
+                applied = try await limiter.run { try await apply(layer, into: unfinished, on: parentID, after: below, destination) }
             } catch is NeedsParent {
                 // Waited for without holding a place, which a layer below may need.
                 try await below?.wait()
-                try overlay.emptyLayer(unfinished)
-                applied = try await limiter.run { try await apply(layer, into: unfinished, on: parentID, after: nil, in: namespace) }
+                try snapshotter.emptyLayer(unfinished)
+                applied = try await limiter.run { try await apply(layer, into: unfinished, on: parentID, after: nil, destination) }
             }
             try await below?.wait()
-            try await overlay.finishLayer(
-                unfinished, as: chainID.description, parent: parentID?.description ?? "", hasRoot: applied.hasRoot,
+            try await snapshotter.finishLayer(
+                unfinished, as: chainID.description, parent: parent, hasRoot: applied.hasRoot,
                 labels: ["containerd.io/snapshot.ref": chainID.description], in: namespace, lease: lease)
         } catch {
-            // The files first: on a full disk the row can be removed only then.
-            try? overlay.emptyLayer(unfinished)
-            try? await overlay.abandonLayer(unfinished, in: namespace)
+            try? await snapshotter.abandonLayer(unfinished, in: namespace)
             throw error
         }
     }
@@ -118,12 +124,13 @@ final class Unpacker: Sendable {
     private struct NeedsParent: Error {}
 
     private func apply(
-        _ layer: Layer, into unfinished: UnfinishedLayer, on parentID: Digest?, after below: LayerTurn?, in namespace: String
+        _ layer: Layer, into unfinished: UnfinishedLayer, on parentID: Digest?, after below: LayerTurn?, _ destination: Destination
     ) async throws -> AppliedLayer {
+        let (snapshotter, namespace) = (destination.snapshotter, destination.namespace)
         let counter = ByteCounter()
         let stop = CancellationFlag()
         return try await withTaskCancellationHandler {
-            try await BlockingThread.run { [content, overlay, limits] in
+            try await BlockingThread.run { [content, limits] in
                 let packed: any ByteSource
                 switch layer.source {
                 case .stored:
@@ -133,13 +140,16 @@ final class Unpacker: Sendable {
                 case .arriving(let download): packed = ArrivingSource(download, counter: counter)
                 }
                 let plain = HashingSource(try decompressed(packed))
-                let lowers = parentID.map { parent in
-                    { () throws -> [DirectoryFD] in
+                let base: LayerApplier.Base
+                if let parent = parentID, snapshotter.driver.keepsLayersApart {
+                    base = .apart {
                         if let below, !below.isFinished { throw NeedsParent() }
-                        return try overlay.layerDirectories(parent.description, in: namespace)
+                        return try snapshotter.layerDirectories(parent.description, in: namespace)
                     }
+                } else {
+                    base = parentID == nil ? .nothing : .sameTree
                 }
-                let applier = LayerApplier(plain, into: unfinished.upper, lowers: lowers, limits: limits, isCancelled: { stop.isSet })
+                let applier = LayerApplier(plain, into: unfinished.files, on: base, limits: limits, isCancelled: { stop.isSet })
                 let applied = try applier.apply()
                 // The rest of the packed stream: only its end says that the blob was verified.
                 try packed.drain()

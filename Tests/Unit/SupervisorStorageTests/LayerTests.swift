@@ -49,7 +49,7 @@ extension TarWriter {
 @discardableResult
 private func apply(_ bytes: [UInt8], to root: String, lowers: [String] = []) throws -> AppliedLayer {
     let directories = try lowers.map { try DirectoryFD(path: $0) }
-    return try LayerApplier(MemorySource(bytes), into: DirectoryFD(path: root), lowers: lowers.isEmpty ? nil : { directories }).apply()
+    return try LayerApplier(MemorySource(bytes), into: DirectoryFD(path: root), on: lowers.isEmpty ? .nothing : .apart { directories }).apply()
 }
 
 /// Ownership, devices and trusted attributes need root.
