@@ -66,7 +66,9 @@ enum RootfsMounts {
         let target = mount.target.isEmpty ? rootfs : try subdirectory(mount.target, of: rootfs)
         let options = MountOptions(mount.options)
         if let refused = options.refused { throw SystemError(call: "mount", subject: "\(mount.type) on \(rootfs): option \(refused) is not supported", errno: .invalid) }
-        if options.isBind || mount.type == "bind" {
+        if let mapping = options.idMapping {
+            try IDMappedMounts.attach(mount, target, options, mapping)
+        } else if options.isBind || mount.type == "bind" {
             try bind(mount.source, target, options)
         } else if options.data.utf8.count < 4096 - 1 {
             // One call, on any kernel. The kernel takes one page of options.
@@ -131,6 +133,8 @@ struct MountOptions: Equatable {
     private(set) var words: [String] = []
     /// An option that changes what is mounted and that is not built: the mount must fail rather than be another one.
     private(set) var refused: String?
+    /// The files are seen with the ids of a user namespace.
+    private(set) var idMapping: IDMapping?
 
     private static let flagWords: [(word: String, flag: UInt, attribute: MountAttributes)] = [
         ("ro", 1, .readonly), ("nosuid", 2, .nosuid), ("nodev", 4, .nodev), ("noexec", 8, .noexec), ("sync", 16, []), ("mand", 64, []),
@@ -143,6 +147,7 @@ struct MountOptions: Equatable {
     ]
 
     init(_ options: [String]) {
+        var maps: [String: String] = [:]
         for option in options {
             if let known = Self.flagWords.first(where: { $0.word == option }) {
                 flags |= known.flag
@@ -150,12 +155,17 @@ struct MountOptions: Equatable {
             } else if let known = Self.clearing.first(where: { $0.word == option }) {
                 flags &= ~known.flag
                 attributes.remove(known.attribute)
-            } else if option == "loop" || option.hasPrefix("uidmap=") || option.hasPrefix("gidmap=") {
+            } else if option == "loop" {
                 refused = option
+            } else if option.hasPrefix("uidmap=") || option.hasPrefix("gidmap=") {
+                maps[String(option.prefix(6))] = option
             } else if option != "defaults" && !option.isEmpty && !option.hasPrefix("X-containerd.") {
                 words.append(option)
             }
         }
+        guard let first = maps.values.first else { return }
+        idMapping = IDMapping(uids: maps["uidmap"]?.dropFirst(7) ?? "", gids: maps["gidmap"]?.dropFirst(7) ?? "")
+        if idMapping == nil { refused = first }
     }
 
     var isBind: Bool { flags & Self.bind != 0 }
