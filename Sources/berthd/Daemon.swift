@@ -32,10 +32,11 @@ struct Daemon: Sendable {
     }
 
     private func run(_ server: HTTPServer) async throws {
-        let client = SupervisorClient(
+        var client = SupervisorClient(
             grpc: GRPCClient(path: config.supervisorSocket, group: group, patience: .seconds(10)), namespace: config.containerdNamespace, snapshotter: config.storageDriver)
         let supervisor = config.containerd.isEmpty ? SupervisorProcess(config: config, client: client) : nil
         try await supervisor?.ensureRunning()
+        client.snapshotter = try await client.chooseSnapshotter(config)
 
         let database = try DaemonDatabase(path: config.databasePath, schemas: [ContainerSchema.self, NetworkSchema.self, VolumeSchema.self, ImageUseSchema.self])
         let engineID = try EngineID.load(database)

@@ -32,7 +32,8 @@ struct DaemonConfig: Sendable, Equatable {
     var containerdNamespace = Defaults.containerdNamespace
     var runtimes: [String: Runtime] = [:]
     var defaultRuntime = "berth"
-    var storageDriver = "overlayfs"
+    /// containerd's name of the snapshotter for images and new containers; empty for the first that works.
+    var storageDriver = ""
     var cgroupParent = ""
 
     var bip = ""

@@ -45,9 +45,9 @@ extension DaemonFlags {
     private static let storage: [Flag] = [
         Flag("data-root", short: "g", "Directory of persistent state") { $0.dataRoot = $1 },
         Flag("exec-root", "Directory of runtime state") { $0.execRoot = $1 },
-        Flag("storage-driver", short: "s", "Snapshotter: overlayfs") {
-            guard $1 == "overlayfs" || $1 == "overlay2" || $1 == "overlay" else { throw DaemonError.invalid("only overlayfs is built") }
-            $0.storageDriver = "overlayfs"
+        Flag("storage-driver", short: "s", "Snapshotter: overlayfs (also overlay2), btrfs or vfs; default: the first that works") {
+            guard let name = StorageDrivers.canonical($1) else { throw DaemonError.invalid(StorageDrivers.explanation($1)) }
+            $0.storageDriver = name
         },
     ]
 

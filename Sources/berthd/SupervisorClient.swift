@@ -32,7 +32,8 @@ struct SupervisorClient: Sendable {
 
     let grpc: GRPCClient
     let namespace: String
-    let snapshotter: String
+    /// containerd's name of the snapshotter for new containers.
+    var snapshotter: String
 
     /// How long a call is made again whose connection broke.
     private static let repeatingTime = Duration.seconds(20)
@@ -64,18 +65,42 @@ struct SupervisorClient: Sendable {
 
     // MARK: Snapshots
 
+    /// The snapshotter to use: the configured one, which has to be there, or the first of those that work there.
+    func chooseSnapshotter(_ config: DaemonConfig) async throws -> String {
+        if !config.storageDriver.isEmpty {
+            // Nobody has this key: "not found" is what a snapshotter that works says.
+            let request = Snapshots_StatSnapshotRequest.with {
+                $0.snapshotter = config.storageDriver
+                $0.key = "berth-probe"
+            }
+            do { _ = try await call(SnapshotsAPI.stat, request) } catch let error as DaemonError where error.code == .notFound {} catch let error as DaemonError {
+                throw DaemonError(error.code, "storage driver \(config.storageDriver): \(error.message)")
+            }
+            return config.storageDriver
+        }
+        let request = Introspection_PluginsRequest.with { $0.filters = ["type==io.containerd.snapshotter.v1"] }
+        let working = try await call(IntrospectionAPI.plugins, request).plugins.filter { !$0.hasInitErr }.map(\.id)
+        // Our supervisor names the one that it was started with first; containerd lists them in no order.
+        let wanted = config.containerd.isEmpty ? working.filter(StorageDrivers.built.contains) : StorageDrivers.built.filter(working.contains)
+        guard let first = wanted.first else {
+            throw DaemonError.internalError("none of the storage drivers \(StorageDrivers.built.joined(separator: ", ")) works on \(config.supervisorSocket)")
+        }
+        return first
+    }
+
     /// A writable layer for a container. An existing one with this key is an error.
-    func prepareSnapshot(key: String, parent: String) async throws -> [Types_Mount] {
+    func prepareSnapshot(key: String, parent: String, sizeLimit: Int64? = nil) async throws -> [Types_Mount] {
         var request = Snapshots_PrepareSnapshotRequest()
         request.snapshotter = snapshotter
         request.key = key
         request.parent = parent
         // The garbage collector keeps what a root label names.
         request.labels = ["containerd.io/gc.root": WallClock.now().rfc3339]
+        if let sizeLimit { request.labels[Defaults.snapshotSizeLabel] = "\(sizeLimit)" }
         return try await call(SnapshotsAPI.prepare, request).mounts
     }
 
-    func snapshotMounts(key: String) async throws -> [Types_Mount] {
+    func snapshotMounts(key: String, in snapshotter: String) async throws -> [Types_Mount] {
         var request = Snapshots_MountsRequest()
         request.snapshotter = snapshotter
         request.key = key
@@ -83,7 +108,7 @@ struct SupervisorClient: Sendable {
     }
 
     /// Removes a layer; one that is gone already is fine.
-    func removeSnapshot(key: String) async throws {
+    func removeSnapshot(key: String, in snapshotter: String) async throws {
         var request = Snapshots_RemoveSnapshotRequest()
         request.snapshotter = snapshotter
         request.key = key
@@ -91,7 +116,7 @@ struct SupervisorClient: Sendable {
     }
 
     /// Bytes of the container's own layer.
-    func snapshotUsage(key: String) async throws -> Int64 {
+    func snapshotUsage(key: String, in snapshotter: String) async throws -> Int64 {
         var request = Snapshots_UsageRequest()
         request.snapshotter = snapshotter
         request.key = key
@@ -101,7 +126,7 @@ struct SupervisorClient: Sendable {
     // MARK: Containers
 
     /// Registers the container with its spec (JSON of OCI's config.json). What an earlier, failed start left under the id is replaced.
-    func createContainer(id: String, image: String, spec: [UInt8], runtime: RuntimeChoice, labels: [String: String]) async throws {
+    func createContainer(id: String, image: String, spec: [UInt8], snapshotter: String, runtime: RuntimeChoice, labels: [String: String]) async throws {
         var container = Containers_Container()
         container.id = id
         container.image = image

@@ -81,6 +81,7 @@ final class SupervisorProcess: Sendable {
         try Files.makeDirectories(config.execRoot, mode: 0o711)
         var arguments = ["--address", config.supervisorSocket, "--root", config.supervisorRoot, "--state", config.execRoot]
         arguments += ["--max-concurrent-downloads", "\(min(max(1, config.maxConcurrentDownloads), 1000))", "--max-concurrent-uploads", "\(min(max(1, config.maxConcurrentUploads), 1000))"]
+        if !config.storageDriver.isEmpty { arguments += ["--storage-driver", config.storageDriver] }
         if config.debug { arguments += ["--log-level", "debug"] }
         var request = SpawnRequest(program, arguments)
         request.ownSession = true

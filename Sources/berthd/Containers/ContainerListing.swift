@@ -61,7 +61,7 @@ struct ContainerListing: Sendable {
                 guard isExposed || isPublished else { continue }
             }
             if size {
-                summary.SizeRw = try await environment.supervisor.snapshotUsage(key: record.id)
+                summary.SizeRw = try await environment.supervisor.snapshotUsage(key: record.id, in: record.snapshotter)
                 summary.SizeRootFs = summary.SizeRw
             }
             result.append(summary)

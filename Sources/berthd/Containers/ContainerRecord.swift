@@ -51,6 +51,11 @@ struct ContainerRecord: Sendable, Codable, Equatable {
     var maskedPaths: [String]?
     var readonlyPaths: [String]?
     var hasSnapshot = true
+    /// containerd's name of the snapshotter that its files are with. Records of versions that had one only have none.
+    var driver: String?
+
+    /// The same, for requests.
+    var snapshotter: String { driver ?? "overlayfs" }
 
     var isTerminal: Bool { config.Tty ?? false }
     var opensStdin: Bool { config.OpenStdin ?? false }

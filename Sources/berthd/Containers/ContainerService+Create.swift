@@ -41,6 +41,7 @@ extension ContainerService {
             id: id, name: name, created: .now(), config: config, hostConfig: host, image: image, path: path, args: Array(command.dropFirst()), mounts: settlement.mounts,
             endpoints: endpoints, logPath: host.LogConfig?.Type == "none" ? "" : "\(environment.directory(of: id))/\(id)-json.log",
             maskedPaths: host.MaskedPaths ?? SecurityOptions.maskedPaths, readonlyPaths: host.ReadonlyPaths ?? SecurityOptions.readonlyPaths)
+        record.driver = supervisor.snapshotter
         if host.Privileged ?? false { (record.maskedPaths, record.readonlyPaths) = (nil, nil) }
         record.hostConfig.MaskedPaths = record.maskedPaths
         record.hostConfig.ReadonlyPaths = record.readonlyPaths
@@ -49,7 +50,9 @@ extension ContainerService {
         do {
             record.endpoints = try await environment.networks.validate(record.networkContainer)
             try await makeFiles(of: record)
-            let mounts = try await supervisor.prepareSnapshot(key: id, parent: image.chainID)
+            let size = try StorageOptions.size(host.StorageOpt)
+            guard size == nil || environment.config.containerd.isEmpty else { throw DaemonError.unimplemented("--storage-opt size with a containerd that is not ours") }
+            let mounts = try await supervisor.prepareSnapshot(key: id, parent: image.chainID, sizeLimit: size)
             try await acquireVolumes(for: &record, rootfs: mounts)
             // One that the image names came with it; what the user names can be copied from and to before the first start, as with dockerd.
             if let directory = request.config.WorkingDir, RootedPath.cleaned(directory) != "/" { try await makeWorkingDirectory(RootedPath.cleaned(directory), in: mounts) }
@@ -168,7 +171,7 @@ extension ContainerService {
     private func undoCreate(_ record: ContainerRecord) async {
         store.release(name: record.name, of: record.id)
         await environment.volumes.release(containerID: record.id, removingAnonymous: true)
-        do { try await supervisor.removeSnapshot(key: record.id) } catch { Log.warning("a failed create left the layer \(record.id) behind: \(error)") }
+        do { try await supervisor.removeSnapshot(key: record.id, in: record.snapshotter) } catch { Log.warning("a failed create left the layer \(record.id) behind: \(error)") }
         DirectoryRemoval.remove(environment.directory(of: record.id))
     }
 }

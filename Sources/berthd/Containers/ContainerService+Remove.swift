@@ -36,7 +36,7 @@ extension ContainerService {
             try await collectTask(of: container)
             async let released: Void = environment.networks.release(record.id)
             HostMounts(environment.config).releaseContainer(record.id)
-            try await supervisor.removeSnapshot(key: record.id)
+            try await supervisor.removeSnapshot(key: record.id, in: record.snapshotter)
             await released
             await environment.volumes.release(containerID: record.id, removingAnonymous: removingVolumes)
             DirectoryRemoval.remove(environment.directory(of: record.id))
@@ -59,7 +59,7 @@ extension ContainerService {
         var removed: [String] = []
         var bytes: Int64 = 0
         for container in store.all where !container.lifecycle.isRunning && !container.lifecycle.isRestarting && matches(container.record) {
-            let size = (try? await supervisor.snapshotUsage(key: container.id)) ?? 0
+            let size = (try? await supervisor.snapshotUsage(key: container.id, in: container.record.snapshotter)) ?? 0
             do {
                 try await container.serially { try await removeLocked(container, removingVolumes: false) }
                 removed.append(container.id)

@@ -74,13 +74,14 @@ extension ContainerService {
         environment.publishVolumes("mount", record)
         let attachment = try await environment.networks.prepare(record.networkContainer)
         try writeFiles(of: record, attachment)
-        let rootfs = try await supervisor.snapshotMounts(key: record.id)
+        let mounts = try await supervisor.snapshotMounts(key: record.id, in: record.snapshotter)
+        let rootfs = record.autoRemove ? VolatileLayer.mounts(mounts) : mounts
         let context = try specContext(for: record, filesOf: host?.id ?? record.id, rootfs: rootfs, volumePaths: volumePaths)
         let spec = try SpecBuilder(record: record, context: context).build()
         try Files.makeDirectories("\(environment.config.execRoot)/io", mode: 0o700)
         container.mayHaveTask = true
         try await supervisor.createContainer(
-            id: record.id, image: (try? ImageReference(parsing: record.image.reference))?.withDefaultTag.description ?? record.image.reference, spec: Array(JSONBody.encode(spec).readableBytesView), runtime: runtime, labels: [:])
+            id: record.id, image: (try? ImageReference(parsing: record.image.reference))?.withDefaultTag.description ?? record.image.reference, spec: Array(JSONBody.encode(spec).readableBytesView), snapshotter: record.snapshotter, runtime: runtime, labels: [:])
         let pid = try await createTask(record, rootfs, runtime)
 
         let connected = try await environment.networks.connect(record.networkContainer, attachment: attachment, pid: pid)

@@ -21,7 +21,10 @@ struct ContainerEnvironment: Sendable {
             let lifecycle = container.lifecycle
             return MeasuredSizes.Item(key: container.id, stamp: lifecycle.isRunning ? nil : lifecycle.finishedAt?.rfc3339 ?? "created")
         }
-        return await layerSizes.sizes(items) { [supervisor] id in try? await supervisor.snapshotUsage(key: id) }
+        return await layerSizes.sizes(items) { [supervisor, store] id in
+            guard let record = store.get(id: id)?.record else { return nil }
+            return try? await supervisor.snapshotUsage(key: id, in: record.snapshotter)
+        }
     }
 
     /// The directory with a container's hostname, hosts, resolv.conf and log.

@@ -24,7 +24,7 @@ struct ContainerViews: Sendable {
         view.LogPath = record.hostConfig.LogConfig?.Type == "json-file" ? record.logPath : ""
         view.Name = "/" + record.name
         view.RestartCount = record.lifecycle.restartCount
-        view.Driver = environment.supervisor.snapshotter
+        view.Driver = record.snapshotter
         view.Platform = "linux"
         view.MountLabel = ""
         view.ProcessLabel = ""
@@ -33,13 +33,13 @@ struct ContainerViews: Sendable {
         view.ExecIDs = execs.isEmpty ? nil : execs
         view.HostConfig = record.hostConfig.complete
         view.HostConfig?.Links = links(of: record)
-        view.GraphDriver = DriverData(Name: environment.supervisor.snapshotter, Data: nil)
+        view.GraphDriver = DriverData(Name: record.snapshotter, Data: nil)
         view.Mounts = record.mounts.compactMap { mountPoint($0) }
         view.Config = record.config.complete
         view.NetworkSettings = networkSettings(record)
         if version >= .v(48) { view.ImageManifestDescriptor = record.image.manifest }
         if size {
-            view.SizeRw = try await environment.supervisor.snapshotUsage(key: record.id)
+            view.SizeRw = try await environment.supervisor.snapshotUsage(key: record.id, in: record.snapshotter)
             view.SizeRootFs = view.SizeRw
         }
         if version < .v(44) { view.Config?.MacAddress = record.endpoints[record.networkMode]?.MacAddress ?? "" }

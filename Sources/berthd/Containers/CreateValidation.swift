@@ -92,7 +92,7 @@ struct CreateValidation: Sendable {
             if hard != -1, soft > hard || soft == -1 { throw .invalid("ulimit soft limit must be less than or equal to hard limit: \(soft) > \(hard)") }
         }
         for rule in host.DeviceCgroupRules ?? [] { _ = try DeviceList.parse(rule) }
-        if let storage = host.StorageOpt, !storage.isEmpty { throw .unimplemented("--storage-opt (\(storage.keys.sorted().joined(separator: ", ")))") }
+        _ = try StorageOptions.size(host.StorageOpt)
         if host.NetworkMode == "host", host.PortBindings?.isEmpty == false { warnings.append("Published ports are discarded when using host network mode") }
         try SecurityOptions.validate(host.SecurityOpt ?? [])
         try validateLogging(&host)

@@ -15,6 +15,12 @@ enum HostFacts {
         return text(&name.release)
     }()
 
+    /// Whether the kernel is of this version or a later one.
+    static func isKernel(atLeast wanted: (major: Int, minor: Int)) -> Bool {
+        let numbers = kernelVersion.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+        return numbers.count == 2 && (numbers[0], numbers[1]) >= (wanted.major, wanted.minor)
+    }
+
     /// As `uname -m`.
     static let machine: String = {
         var name = utsname()

@@ -6,12 +6,14 @@ import LinuxSystem
 ///
 /// Nothing appears in any mount namespace, so nothing can be left behind and no path of the host leads in.
 enum RootfsAccess {
-    /// - Throws: `SystemError`, or `.unimplemented` for mounts that are neither overlay nor bind.
+    /// - Throws: `SystemError`, or `.unimplemented` for more than one mount.
     static func readOnly(_ mounts: [Types_Mount]) throws -> DetachedRootfs {
-        switch try RootfsLayers(mounts) {
+        let layers = try RootfsLayers(mounts)
+        return switch layers {
         case .directory(let path): DetachedRootfs(root: try Files.open(path, O_PATH | O_DIRECTORY))
         case .overlay(let overlay):
             if overlay.all.count == 1 { DetachedRootfs(root: try Files.open(overlay.all[0], O_PATH | O_DIRECTORY)) } else { DetachedRootfs(root: try overlay.mountReadOnly(overlay.all)) }
+        case .filesystem: DetachedRootfs(root: try layers.mount(writable: false))
         }
     }
 
@@ -23,17 +25,22 @@ typealias RootfsMount = Types_Mount
 
 /// What a snapshotter's mounts say about the layers of a root filesystem.
 enum RootfsLayers: Sendable {
-    /// One layer, nothing below it.
+    /// Everything is in one directory.
     case directory(String)
     case overlay(OverlayLayers)
+    /// A file system of its own, such as a subvolume of btrfs.
+    case filesystem(type: String, source: String, options: [String])
 
-    /// - Throws: `.unimplemented` for mounts that are neither overlay nor bind.
+    /// The container's own layer holds only what it changed.
+    var saysChanges: Bool { if case .overlay = self { true } else { false } }
+
+    /// - Throws: `.unimplemented` for more than one mount.
     init(_ mounts: [Types_Mount]) throws(DaemonError) {
         guard let mount = mounts.first, mounts.count == 1 else { throw .unimplemented("reading a root filesystem made of \(mounts.count) mounts") }
         switch mount.type {
         case "bind", "": self = .directory(mount.source)
         case "overlay": self = .overlay(OverlayLayers(mount.options))
-        default: throw .unimplemented("reading a root filesystem of type \(mount.type)")
+        default: self = .filesystem(type: mount.type, source: mount.source, options: mount.options)
         }
     }
 
@@ -44,6 +51,14 @@ enum RootfsLayers: Sendable {
             let tree = try Mounts.cloneTree(path, recursive: false)
             if !writable { try Mounts.change(tree, set: [.readonly], name: path) }
             return tree
+        case .filesystem(let type, let source, let options):
+            let context = try FilesystemContext(type: type)
+            try context.set("source", source)
+            for option in options where option != "ro" && option != "rw" {
+                let parts = option.split(separator: "=", maxSplits: 1).map(String.init)
+                try context.set(parts[0], parts.count > 1 ? parts[1] : nil)
+            }
+            return try context.mount(writable ? [] : [.readonly, .nosuid, .nodev])
         case .overlay(let overlay): return try writable ? overlay.mountWritable() : overlay.mountReadOnly(overlay.all)
         }
     }

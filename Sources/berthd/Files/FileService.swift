@@ -66,8 +66,17 @@ struct FileService: Sendable {
     func changes(_ nameOrID: String) async throws -> [FilesystemChange] {
         let container = try environment.store.find(nameOrID)
         return try await container.serially {
-            let layers = try RootfsLayers(try await environment.supervisor.snapshotMounts(key: container.id))
-            return try await blocking { () throws(SystemError) in try FilesystemChanges.list(layers) }
+            let record = container.record
+            let layers = try RootfsLayers(try await environment.supervisor.snapshotMounts(key: record.id, in: record.snapshotter))
+            if layers.saysChanges { return try await blocking { () throws(SystemError) in try FilesystemChanges.list(layers, below: nil) } }
+            // The container's files are all in one place: they are held against the image's.
+            let store = ImageStoreClient(environment.supervisor).using(record.snapshotter)
+            return try await store.withLease { lease in
+                try await store.viewing(record.image.chainID, lease: lease) { below in
+                    let image = try RootfsLayers(below)
+                    return try await blocking { () throws(SystemError) in try FilesystemChanges.list(layers, below: image) }
+                }
+            }
         }
     }
 
@@ -145,7 +154,7 @@ struct FileService: Sendable {
                 guard !writing, error.errno == .noSuchFile || error.errno == .noSuchProcess, !Files.exists("/proc/\(record.lifecycle.pid)/ns/mnt") else { throw error }
             }
         }
-        let layers = try RootfsLayers(try await environment.supervisor.snapshotMounts(key: record.id))
+        let layers = try RootfsLayers(try await environment.supervisor.snapshotMounts(key: record.id, in: record.snapshotter))
         return try await blocking { () throws(SystemError) in
             do throws(SystemError) { return try ContainerFilesystem(.layers(layers, writable: writing), placing: placements, at: place) } catch {
                 // A container that never ran has no directories yet to mount its volumes on.

@@ -9,12 +9,20 @@ import OCILayer
 struct FilesystemChanges {
     private enum Kind: Int { case modified = 0, added = 1, deleted = 2 }
 
-    private var list: [FilesystemChange] = []
+    private init(isWholeTree: Bool) { self.isWholeTree = isWholeTree }
 
-    static func list(_ layers: RootfsLayers) throws(SystemError) -> [FilesystemChange] {
-        var changes = FilesystemChanges()
+    private var list: [FilesystemChange] = []
+    /// The container's files are all there, changed or not: what is missing was deleted.
+    private let isWholeTree: Bool
+
+    /// - Parameter image: the files that the container began with, where its own layer does not say what it changes.
+    static func list(_ layers: RootfsLayers, below image: RootfsLayers?) throws(SystemError) -> [FilesystemChange] {
+        var changes = FilesystemChanges(isWholeTree: !layers.saysChanges)
         switch layers {
-        case .directory(let path): try changes.walk(try DirectoryFD(path: path), below: nil, path: "", hidesBelow: false)
+        case .directory, .filesystem:
+            let own = try layers.mount(writable: false), below = try image?.mount(writable: false)
+            let lower: DirectoryFD? = if let below { try DirectoryFD(path: "/proc/self/fd/\(below.rawValue)") } else { nil }
+            try changes.walk(try DirectoryFD(path: "/proc/self/fd/\(own.rawValue)"), below: lower, path: "", hidesBelow: true)
         case .overlay(let overlay):
             guard let upper = overlay.upper else { return [] }
             let mount = try overlay.lower.count == 1 ? Files.open(overlay.lower[0]) : overlay.mountReadOnly(overlay.lower)
@@ -39,7 +47,7 @@ struct FilesystemChanges {
             }
             guard let status = try upper.statusIfPresent(name) else { continue }
             let old = try lower?.statusIfPresent(name)
-            if status.isWhiteout {
+            if status.isWhiteout, !isWholeTree {
                 if old != nil { add(child, .deleted) }
             } else if status.kind == .directory {
                 try walk(directory: name, status, in: upper, old, below: lower, path: child)
@@ -55,7 +63,8 @@ struct FilesystemChanges {
         let place = list.count
         let inner = try upper.directory(name)
         let before = old?.kind == .directory ? try lower?.directory(name) : nil
-        let isOpaque = try upper.xattr(name, Self.opaque)?.elementsEqual("y".utf8) ?? false
+        let mark = isWholeTree ? nil : try upper.xattr(name, Self.opaque)
+        let isOpaque = isWholeTree || mark?.elementsEqual("y".utf8) ?? false
         try walk(inner, below: before, path: path, hidesBelow: isOpaque)
         if let old {
             // What holds a change is listed before it.

@@ -42,11 +42,6 @@ struct ImageAssembler: Sendable {
 
     /// Remembers what a layer's blob unpacks to.
     func note(_ diffID: OCISpec.Digest, of layer: OCISpec.Digest, lease: String) async throws {
-        let request = Content_UpdateRequest.with {
-            $0.info.digest = layer.description
-            $0.info.labels = ["containerd.io/uncompressed": diffID.description]
-            $0.updateMask.paths = ["labels.containerd.io/uncompressed"]
-        }
-        _ = try await client.call(ContentAPI.update, request, lease: lease)
+        try await client.label(layer, "containerd.io/uncompressed", diffID.description, lease: lease)
     }
 }

@@ -29,7 +29,7 @@ extension ImageService {
         guard platform.os == ImagePlatform.host.os else { throw DaemonError.invalid("operating system is not supported") }
         let target = try await client.withLease { lease in
             let layer = try await storeLayer(next, lease: lease)
-            let key = "extract-\(Identifier.random(digits: 16)) \(layer.digest)"
+            let key = ImageStoreClient.temporaryKey("\(Identifier.random(digits: 16)) \(layer.digest)")
             let mounts = try await client.prepare(key: key, parent: "", lease: lease)
             let diffID: OCISpec.Digest
             do {
@@ -126,10 +126,12 @@ extension ImageService {
         config.history.append(
             .init(created: now, createdBy: record.command.joined(separator: " "), author: request.author.isEmpty ? nil : request.author, comment: request.comment.isEmpty ? nil : request.comment))
         let base = config
+        // The layers below are unpacked where the container's files are.
+        let store = client.using(record.snapshotter)
         let target = try await client.withLease { lease in
-            let layer = try await changes(of: record, lease: lease)
-            let target = try await ImageAssembler(client: client).assemble(base: manifest, config: base, added: [layer], lease: lease)
-            try await unpackCommitted(base: record.image.chainID, layer, base.rootfs.diffIDs, lease: lease)
+            let layer = try await changes(of: record, store, lease: lease)
+            let target = try await ImageAssembler(client: store).assemble(base: manifest, config: base, added: [layer], lease: lease)
+            try await unpackCommitted(base: record.image.chainID, layer, base.rootfs.diffIDs, store, lease: lease)
             try await nameNew(target, reference, lease: lease)
             return target
         }
@@ -137,25 +139,20 @@ extension ImageService {
         return target.digest.description
     }
 
-    private func changes(of record: ContainerRecord, lease: String) async throws -> ImageAssembler.Layer {
-        let view = "commit-\(Identifier.random(digits: 16))"
-        let parent = try await client.view(key: view, parent: record.image.chainID, lease: lease)
-        do {
-            let layer = try await client.diff(left: parent, right: try await client.snapshotMounts(record.id), ref: view, lease: lease)
-            try await client.removeSnapshot(view)
+    private func changes(of record: ContainerRecord, _ client: ImageStoreClient, lease: String) async throws -> ImageAssembler.Layer {
+        try await client.viewing(record.image.chainID, lease: lease) { parent in
+            let layer = try await client.diff(
+                left: parent, right: try await client.snapshotMounts(record.id), ref: "berth-commit-\(Identifier.random(digits: 16))", lease: lease)
             guard let diffID = try await client.info(layer.digest)?.labels["containerd.io/uncompressed"].flatMap({ try? OCISpec.Digest(parsing: $0) }) else {
                 throw DaemonError.internalError("layer \(layer.digest) has no label containerd.io/uncompressed")
             }
             return .init(descriptor: layer, diffID: diffID)
-        } catch {
-            try? await client.removeSnapshot(view)
-            throw error
         }
     }
 
-    private func unpackCommitted(base: String, _ layer: ImageAssembler.Layer, _ below: [OCISpec.Digest], lease: String) async throws {
+    private func unpackCommitted(base: String, _ layer: ImageAssembler.Layer, _ below: [OCISpec.Digest], _ client: ImageStoreClient, lease: String) async throws {
         guard let chainID = ChainID.all(below + [layer.diffID]).last, try await !client.isUnpacked(chainID) else { return }
-        let key = "extract-\(Identifier.random(digits: 16)) \(chainID)"
+        let key = ImageStoreClient.temporaryKey("\(Identifier.random(digits: 16)) \(chainID)")
         let mounts = try await client.prepare(key: key, parent: base, lease: lease)
         do {
             _ = try await client.apply(layer.descriptor, onto: mounts, lease: lease)

@@ -180,7 +180,7 @@ struct Unpacker: Sendable {
             var parent = ""
             for (index, chainID) in variant.chainIDs.enumerated() {
                 if try await !client.isUnpacked(chainID) {
-                    let key = "extract-\(Identifier.random(digits: 16)) \(chainID)"
+                    let key = ImageStoreClient.temporaryKey("\(Identifier.random(digits: 16)) \(chainID)")
                     let mounts = try await client.prepare(key: key, parent: parent, lease: lease)
                     do {
                         let applied = try await client.apply(manifest.layers[index], onto: mounts, lease: lease)
@@ -195,6 +195,8 @@ struct Unpacker: Sendable {
                 }
                 parent = chainID.description
             }
+            // Kept as long as the image is.
+            if !parent.isEmpty { try await client.label(manifest.config.digest, "containerd.io/gc.ref.snapshot.\(client.snapshotter)", parent, lease: lease) }
         }
     }
 }

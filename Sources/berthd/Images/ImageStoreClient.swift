@@ -11,7 +11,14 @@ import SwiftProtobuf
 struct ImageStoreClient: Sendable {
     let grpc: GRPCClient
     let namespace: String
-    let snapshotter: String
+    private(set) var snapshotter: String
+
+    /// The same for another snapshotter.
+    func using(_ snapshotter: String) -> ImageStoreClient {
+        var copy = self
+        copy.snapshotter = snapshotter
+        return copy
+    }
 
     init(_ supervisor: SupervisorClient) {
         grpc = supervisor.grpc
@@ -129,6 +136,16 @@ struct ImageStoreClient: Sendable {
         try await writer.commit(digest: digest, labels: labels)
     }
 
+    /// Sets one label of a blob.
+    func label(_ digest: OCISpec.Digest, _ name: String, _ value: String, lease: String) async throws {
+        let request = Content_UpdateRequest.with {
+            $0.info.digest = digest.description
+            $0.info.labels = [name: value]
+            $0.updateMask.paths = ["labels.\(name)"]
+        }
+        _ = try await call(ContentAPI.update, request, lease: lease)
+    }
+
     // MARK: - Snapshots
 
     /// Bytes that a committed layer adds; nil when it is not unpacked.
@@ -182,6 +199,23 @@ struct ImageStoreClient: Sendable {
         }
         _ = try await optional { _ = try await call(SnapshotsAPI.remove, request) }
     }
+
+    /// Runs `body` with the mounts of a committed snapshot to look at; "" is an empty one. What a kill leaves of it goes with its lease.
+    func viewing<Value>(_ parent: String, lease: String, _ body: ([Types_Mount]) async throws -> Value) async throws -> Value {
+        let key = Self.temporaryKey("view-\(Identifier.random(digits: 16))")
+        let mounts = try await view(key: key, parent: parent, lease: lease)
+        do {
+            let value = try await body(mounts)
+            try await removeSnapshot(key)
+            return value
+        } catch {
+            try? await removeSnapshot(key)
+            throw error
+        }
+    }
+
+    /// A key for what must not outlive its lease: our supervisor keeps other active snapshots and views until somebody removes them.
+    static func temporaryKey(_ name: String) -> String { Defaults.temporarySnapshotPrefix + name }
 
     func snapshotMounts(_ key: String) async throws -> [Types_Mount] {
         let request = Snapshots_MountsRequest.with {
