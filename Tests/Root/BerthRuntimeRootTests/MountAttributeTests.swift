@@ -11,7 +11,7 @@ struct MountAttributeTests {
         var result = TestBundle.Result(code: -1, output: "")
         try RuntimeTests.withBundle(["grep", " /tmp ", "/proc/mounts"]) { (bundle) throws in
             let directory = "\(bundle.base)/source"
-            _ = try bundle.shell("mkdir -p \(directory) && mount -t tmpfs -o \(source) tmpfs \(directory) && mount --bind \(directory) \(directory) && mount -o remount,bind,\(source) \(directory)")
+            _ = try bundle.shell("mkdir -p \(directory) && mount -t tmpfs tmpfs \(directory) && mount --bind \(directory) \(directory) && mount -o remount,bind,\(source) \(directory)")
             defer { _ = try? bundle.shell("umount -l \(directory); umount -l \(directory)") }
             try bundle.configure(["grep", " /tmp ", "/proc/mounts"]) { spec in
                 spec.mounts.append(RuntimeSpec.Mount(destination: "/tmp", type: "bind", source: directory, options: options))
