@@ -194,9 +194,12 @@ struct ExecService: Sendable {
         }
     }
 
-    /// At the start of the daemon: takes what ended while we were away out of the shims. What still runs is collected when it ends.
+    /// Takes execs of an earlier life of ours that have ended out of their shims: after a start and after every reconnect. What still runs is collected
+    /// when it ends.
     func collectStrays() async {
         for (container, exec) in traces.all() {
+            let managed = store.get(id: container)
+            if managed?.exec(exec)?.isListed == true || managed?.health?.probe == exec { continue }
             guard store.get(id: container)?.lifecycle.isRunning == true else {
                 traces.remove(exec)
                 continue

@@ -173,7 +173,11 @@ struct ExitMonitor: Sendable {
             }
             if !atStart, container.execs.contains(where: \.isListed) { Task { await execs.settle(container) } }
         }
-        guard atStart else { return }
+        guard atStart else {
+            // The news of their end may have been lost with the last supervisor.
+            Task { await execs.collectStrays() }
+            return
+        }
         HostMounts(environment.config).releaseAll { id in environment.store.get(id: id)?.lifecycle.isRunning ?? false }
         for (id, task) in byID {
             Log.warning("a task without a container is ended: \(id)")

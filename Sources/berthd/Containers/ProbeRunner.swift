@@ -20,8 +20,8 @@ struct ProbeRunner: Sendable {
         let process = try ExecSpec.process(exec, record, consoleSize: nil, linkEnvironment: ContainerService(environment).linkEnvironmentIfRunning(of: record), config: environment.config)
         let supervisor = environment.supervisor
         let traces = ExecTraces(config: environment.config)
-        traces.leave(exec.id, of: container.id)
         container.mutateHealth { $0.probe = exec.id }
+        traces.leave(exec.id, of: container.id)
         defer { container.mutateHealth { if $0.probe == exec.id { $0.probe = nil } } }
         do {
             try await supervisor.exec(
