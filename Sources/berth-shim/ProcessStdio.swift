@@ -288,19 +288,17 @@ final class ProcessStdio {
     }
 
     /// The process has never run: everything is closed and nothing is logged.
-    func discard() {
+    func discard() { close() }
+
+    /// Closes everything, the pipes of a process that never ran included. Output that is still to come is not taken any more.
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
         runtimeStarted()
         for output in outputs { _ = Glibc.close(output.reading) }
         outputs = []
         if stdinPipe >= 0 { _ = Glibc.close(stdinPipe) }
         stdinPipe = -1
-        close()
-    }
-
-    /// Closes everything. Output that is still to come is not taken any more.
-    func close() {
-        guard !isClosed else { return }
-        isClosed = true
         for pump in pumps { pump.abandon() }
         pumps = []
         stdinSource?.close()

@@ -79,6 +79,20 @@ import Testing
         }
     }
 
+    @Test func `an exec that is deleted before its start leaves no descriptor`() throws {
+        try withShim(["sleep", "100"]) { shim in
+            _ = try shim.create()
+            try shim.start()
+            let before = try Files.entries(of: "/proc/\(try shim.pid)/fd").count
+            let address = "berth-log:?driver=none&attach=\(shim.bundle)/e.sock"
+            for _ in 0..<20 {
+                try shim.addExec("e", ["true"], StdioAddresses(stdin: address, stdout: address, stderr: address))
+                _ = try shim.delete("e")
+            }
+            #expect(try Files.entries(of: "/proc/\(try shim.pid)/fd").count == before)
+        }
+    }
+
     @Test func `a terminal has a size and both directions`() throws {
         try withShim(["sh", "-c", "stty size; read x; echo got $x"], terminal: true) { shim in
             let address = "berth-log:?driver=none&attach=\(shim.bundle)/io.sock"
