@@ -51,7 +51,7 @@ def test_what_cannot_be_is_refused_at_create(docker, options, text):
 
 @pytest.mark.parametrize("options,text", [
     (("-u", "-1"), "uids and gids must be in range 0-2147483647"),
-    (("--device", "/etc"), 'error gathering device information while adding custom device "/etc"'),
+    (("--device", "/etc"), 'error gathering device information while adding custom device "/etc": not a device node'),
     (("-w", "/bin/cat"), "Cannot mkdir: /bin/cat is not a directory"),
 ])
 def test_what_the_container_cannot_have_is_said_at_run(docker, name, options, text):
@@ -107,6 +107,7 @@ def test_the_past_is_told_from_its_beginning(docker, name):
     docker.ok("rm", name)
     docker.ok("rmi", f"{name}:x")
     actions = docker.ok("events", "--since", "0", "--until", str(int(time.time()) + 1), "--filter", f"container={name}", "--format", "{{.Action}}").split()
+    assert actions == docker.ok("events", "--until", str(int(time.time()) + 1), "--filter", f"container={name}", "--format", "{{.Action}}").split()
     assert {"create", "attach", "start", "die", "commit", "destroy"} <= set(actions)
     out = docker.ok("events", "--since", "0", "--until", str(int(time.time()) + 1), "--filter", f"volume={name}", "--format", "{{.Action}}").split()
     assert out == ["create", "mount", "unmount"]
@@ -146,3 +147,11 @@ def test_a_probe_that_takes_too_long_is_shown_with_what_it_said(docker, name):
     docker.ok("run", "-d", "--name", name, "--health-cmd", "echo said so; sleep 60", "--health-interval", "100ms", "--health-timeout", "500ms", "--health-retries", "1", IMAGE, "sleep", "1000")
     log = wait_for("a result", lambda: docker.inspect(name)["State"]["Health"]["Log"])
     assert log[0]["Output"] == "Health check exceeded timeout (500ms): said so\n"
+
+
+def test_name_servers_that_were_chosen_are_written_as_they_are(docker, name):
+    assert "nameserver 127.0.0.1\n" in docker.ok("run", "--rm", "--name", name, "--dns", "127.0.0.1", IMAGE, "cat", "/etc/resolv.conf") + "\n"
+
+
+def test_a_host_name_with_dots_is_known_by_its_first_part(docker, name):
+    assert "foobar.example.com foobar" in docker.ok("run", "--rm", "--name", name, "--hostname", "foobar.example.com", IMAGE, "cat", "/etc/hosts").replace("\t", " ")

@@ -32,9 +32,11 @@ struct SystemRoutes: Sendable {
 
     private func events(_ request: HTTPRequest) async throws -> HTTPResponse {
         let filters = try ListFilters(request.query["filters"], accepted: Self.eventFilters)
-        // 0 is the beginning of time here, and not the absence of a time as for logs.
-        let since = request.query["since"] == "0" ? 0 : try Timestamp.nanoseconds(request.query["since"], name: "since")
         let until = try Timestamp.nanoseconds(request.query["until"], name: "until")
+        // 0 is the beginning of time here, and not the absence of a time as for logs.
+        var since = request.query["since"] == "0" ? 0 : try Timestamp.nanoseconds(request.query["since"], name: "since")
+        // An end without a beginning is a look back at everything, as for dockerd.
+        if since == nil, until != nil { since = 0 }
         if let since, let until, until < since { throw DaemonError.invalid("`since` time (\(request.query["since"] ?? "")) cannot be after `until` time (\(request.query["until"] ?? ""))") }
         let hub = environment.events
         // Subscribed before the head is sent, so that what a client does after seeing it is in the stream.

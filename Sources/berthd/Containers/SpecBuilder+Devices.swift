@@ -52,7 +52,7 @@ struct DeviceList: Sendable {
                 guard let status = try? Files.status(source + "/" + name), let node = Self.device(status, path: target + "/" + name) else { continue }
                 append(node, access: access, withRules: withRules)
             }
-            guard nodes.count > before else { throw DaemonError.invalid("error gathering device information while adding custom device \"\(source)\": no devices found") }
+            guard nodes.count > before else { throw DaemonError.invalid("error gathering device information while adding custom device \"\(source)\": not a device node") }
         } else {
             throw DaemonError.invalid("error gathering device information while adding custom device \"\(source)\": not a device node")
         }

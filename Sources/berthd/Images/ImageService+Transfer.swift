@@ -249,7 +249,10 @@ extension ImageService {
             }
             try await group.waitForAll()
         }
-        for name in names { publish("save", id: name, name: (try? ImageReference(parsing: name))?.familiar ?? name) }
+        for name in names {
+            let id = (try? await client.get(name))?.target.digest.description ?? name
+            publish("save", id: id, name: (try? ImageReference(parsing: name))?.familiar ?? name)
+        }
     }
 }
 

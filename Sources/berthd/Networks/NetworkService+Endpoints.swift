@@ -164,11 +164,16 @@ extension NetworkService {
         var extra = try HostsFile.extraHosts(container.extraHosts, hostGateway: hostGateway)
         extra += linkEntries(container, state)
         let hostName = container.hostname.isEmpty ? String(container.id.prefix(12)) : container.hostname
-        let own = container.domainname.isEmpty ? [hostName] : ["\(hostName).\(container.domainname)", hostName]
+        // A host name with dots is also known by its first part, as with a domain of its own.
+        let full = container.domainname.isEmpty ? hostName : "\(hostName).\(container.domainname)"
+        let short = container.domainname.isEmpty ? String(hostName.prefix { $0 != "." }) : hostName
+        let own = full == short ? [full] : [full, short]
         let hosts = HostsFile.text(extra: extra, own: state.endpoints.flatMap { $0.addresses }.map { .init(address: $0, names: own) })
         let wanted = hostResolvConf(for: container)
         let isEmbedded = state.endpoints.contains { networks[$0.networkID]?.isUserDefined == true }
-        return (hosts, (isEmbedded ? wanted.throughEmbedded : wanted.reachable).text)
+        // Servers that somebody chose are written down as they are, the container's own loopback among them; of the host's only what can be reached.
+        let isChosen = !container.dns.isEmpty || !configuration.dns.isEmpty
+        return (hosts, (isEmbedded ? wanted.throughEmbedded : isChosen ? wanted : wanted.reachable).text)
     }
 
     /// `--link NAME:ALIAS`: the other container's names, as lines in the hosts file.
