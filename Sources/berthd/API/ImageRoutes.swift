@@ -130,7 +130,11 @@ enum ImageRoutes {
 
     /// The platforms of a save or load.
     private static func platforms(_ request: HTTPRequest) throws -> [Platform] {
-        request.version >= .v(48) ? try request.query.all("platform").compactMap { try ImagePlatform.decode($0) } : []
+        guard request.version >= .v(48) else { return [] }
+        let texts = request.query.all("platform")
+        // Several come with a later version of the API.
+        guard texts.count <= 1 else { throw DaemonError.invalid("multiple platform parameters not supported") }
+        return try texts.compactMap { try ImagePlatform.decode($0) }
     }
 
     private static func save(_ request: HTTPRequest, names: [String], service: ImageService) async throws -> HTTPResponse {
