@@ -59,6 +59,13 @@ def held(engine):
     return names
 
 
+def nothing_held(engine, before):
+    try:
+        wait_for("no bundle, socket or file of a container", lambda: held(engine) == before, 10)
+    except AssertionError as e:
+        raise AssertionError(f"{e}: {held(engine)}, before {before}") from None
+
+
 @pytest.fixture
 def chaos(engine):
     if isinstance(engine, ForeignEngine):
@@ -113,7 +120,7 @@ def test_no_container_notices_what_is_done_to_the_engine(chaos, name):
         api.insist("DELETE", f"/containers/{worker.label}?force=1&v=1", accept=(204, 404))
     assert not wrong, f"CHAOS_SEED={SEED}: {wrong}"
     assert not grown, f"CHAOS_SEED={SEED}: {grown}"
-    wait_for("no bundle, socket or file of a container", lambda: held(engine) == before, 10)
+    nothing_held(engine, before)
 
 
 def test_a_shim_that_is_killed_takes_its_container_along_and_nothing_else(chaos, name):
@@ -150,4 +157,4 @@ def test_a_shim_that_is_killed_takes_its_container_along_and_nothing_else(chaos,
             wait_for("the port", lambda: not worker.refused(), 20)
     for worker in (*idle, *policy, *served):
         api.insist("DELETE", f"/containers/{worker.label}?force=1&v=1", accept=(204, 404))
-    wait_for("no bundle, socket or file of a container", lambda: held(engine) == before, 10)
+    nothing_held(engine, before)

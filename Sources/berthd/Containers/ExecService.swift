@@ -223,6 +223,8 @@ struct ExecService: Sendable {
             container.removeExec(exec.id)
             index.exited(exec.id)
         }
+        // And of those that an earlier life of ours began.
+        for (owner, exec) in traces.all() where owner == container.id { traces.remove(exec) }
     }
 
     /// An ended exec may be asked about for ten minutes, and no container keeps more than 1000: 10⁵ of them must not stay in memory.
