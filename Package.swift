@@ -101,14 +101,14 @@ let package = Package(
             swiftSettings: strict, linkerSettings: selfContained),
         .executableTarget(
             name: "berth-shim",
-            dependencies: ["TaskAPI", "JSONCodec", "OCISpec", "BerthDefaults", "LinuxSystem", "Cgroups", "CProtobufC"],
+            dependencies: ["TaskAPI", "JSONCodec", "OCISpec", "BerthDefaults", "LinuxSystem", "Cgroups", "CProtobufC", "StaticUnicode"],
             swiftSettings: light, linkerSettings: staticProgram),
         .executableTarget(
             name: "berth-runtime",
-            dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "SystemdBus", "CSeccomp", "CCap"],
+            dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "SystemdBus", "CSeccomp", "CCap", "StaticUnicode"],
             swiftSettings: small, linkerSettings: staticProgram),
         .executableTarget(
-            name: "berth-init", dependencies: ["LinuxSystem"], swiftSettings: light, linkerSettings: staticProgram),
+            name: "berth-init", dependencies: ["LinuxSystem", "StaticUnicode"], swiftSettings: light, linkerSettings: staticProgram),
 
         // Contracts: what two programs share
         .target(name: "DockerAPI", path: "Sources/Contracts/DockerAPI", swiftSettings: strict),
@@ -149,6 +149,7 @@ let package = Package(
         .target(name: "SystemdBus", dependencies: ["LinuxSystem"], path: "Sources/Linux/SystemdBus", swiftSettings: small),
         .target(name: "Cgroups", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Cgroups", swiftSettings: small),
         .target(name: "LinuxSystem", dependencies: ["CLinux"], path: "Sources/Linux/LinuxSystem", swiftSettings: light),
+        .target(name: "StaticUnicode", path: "Sources/Linux/StaticUnicode", swiftSettings: small + (testing ? [] : [.define("BERTH_STATIC")])),
         .target(name: "CLinux", path: "Sources/Linux/CLinux"),
         .systemLibrary(name: "CSeccomp", path: "Sources/Linux/CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         .systemLibrary(name: "CCap", path: "Sources/Linux/CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),

@@ -13,6 +13,8 @@ import='^(internal |package |public |private |fileprivate |@_?[a-zA-Z]+ )*import
 light=(Sources/berth-shim Sources/berth-runtime Sources/Linux Sources/Contracts/{OCISpec,JSONCodec,TaskAPI,BerthDefaults,OCILayer})
 rule "the static programs and what they stand on use no Foundation, Dispatch or NIO" \
   "$(grep -rnE "$import(Foundation|FoundationEssentials|Dispatch|NIO[A-Za-z]*|_Concurrency)" "${light[@]}" --include=*.swift)"
+rule "the static programs are linked without Unicode's properties: ASCII only (isDigit, contains(text:))" \
+  "$(grep -rnE '\.(isLetter|isWhitespace|isNewline|isNumber|isUppercase|isLowercase|isCased|isPunctuation|isSymbol|wholeNumberValue|properties\.)\b' "${light[@]}" Sources/berth-init --include=*.swift)"
 rule "a program imports another program" \
   "$(grep -rnE "${import}(berth|berthd|berth_supervisor|berth_shim|berth_runtime)\$" Sources --include=*.swift)"
 rule "a contract or a kernel wrapper imports something above it" \

@@ -49,7 +49,8 @@ import Testing
             image("used", age: 90, inUse: true, parts: [1]), image("pinned", age: 90, labels: ["berth.pin": ""], parts: [2]),
             image("kept", age: 90, labels: ["tier": "base"], parts: [3]), image("other", age: 90, labels: ["tier": "app"], parts: [4]), image("young", age: 5, parts: [5]),
         ]
-        let plan = try plan(images, high: "10b", low: "0b", bytes: 500) { $0.pins = [try .init("tier=base")] }
+        let pin = try ImagePolicy.Pin("tier=base")
+        let plan = try plan(images, high: "10b", low: "0b", bytes: 500) { $0.pins = [pin] }
         #expect(plan.removals.map(\.id) == ["other"])
         #expect([plan.inUse, plan.pinned, plan.young] == [1, 2, 1] && plan.missingBytes == 400)
     }
