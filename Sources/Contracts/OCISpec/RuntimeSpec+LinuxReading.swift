@@ -73,9 +73,11 @@ extension RuntimeSpec.Linux.Personality: JSONReadable {
 extension RuntimeSpec.Linux.Seccomp: JSONReadable {
     package init(json: JSONNode) throws(JSONError) {
         let object = try json.object()
+        // An absent list means something else than an empty one.
+        let flags: [String]? = if let member = object.member("flags") { try member.strings() } else { nil }
         self.init(
             defaultAction: try object.string("defaultAction"), defaultErrnoRet: try object.optionalInteger("defaultErrnoRet"),
-            architectures: try object.strings("architectures"), flags: try object.strings("flags"),
+            architectures: try object.strings("architectures"), flags: flags,
             listenerPath: try object.optionalString("listenerPath"), listenerMetadata: try object.optionalString("listenerMetadata"),
             syscalls: try object.list("syscalls"))
     }

@@ -121,7 +121,7 @@ extension RuntimeSpec.Scheduler: JSONReadable {
 extension RuntimeSpec.IOPriority: JSONReadable {
     package init(json: JSONNode) throws(JSONError) {
         let object = try json.object()
-        self.init(class: try object.string("class"), priority: try object.integer("priority"))
+        self.init(class: try object.string("class"), priority: try object.optionalInteger("priority"))
     }
 }
 

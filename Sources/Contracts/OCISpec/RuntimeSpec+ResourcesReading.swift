@@ -80,7 +80,10 @@ extension RuntimeSpec.Linux.Resources.ThrottleDevice: JSONReadable {
 extension RuntimeSpec.Linux.Resources.HugepageLimit: JSONReadable {
     package init(json: JSONNode) throws(JSONError) {
         let object = try json.object()
-        self.init(pageSize: try object.string("pageSize"), limit: try object.integer("limit"))
+        // Go reads names in any case, and "pagesize" is what one finds in the field.
+        let pageSize: String
+        if let other = try object.optionalString("pagesize") { pageSize = other } else { pageSize = try object.string("pageSize") }
+        self.init(pageSize: pageSize, limit: try object.integer("limit"))
     }
 }
 
