@@ -34,6 +34,8 @@ final class Snapshotter: Sendable {
     private let chains = Mutex<[Int64: [Int64]]>([:])
     /// Names in `new` that somebody is working on.
     private let unfinished = Mutex<Set<String>>([])
+    /// One removal at a time: `cleanup` finds what is being removed in the background, and is to return when it is gone.
+    private let removal = Mutex(())
 
     /// - Parameters:
     ///   - root: made if missing.
@@ -201,7 +203,7 @@ final class Snapshotter: Sendable {
         let name = CName("\(id)")
         do throws(SystemError) { try layers.rename(name, to: name, in: removed) } catch { return }
         pool.submit { [self] _ in
-            do { try driver.remove(name, in: removed) } catch { Log.warn("a removed snapshot is left until the next start", ["id": "\(id)", "error": "\(error)"]) }
+            do { try removeAway(name) } catch { Log.warn("a removed snapshot is left until the next start", ["id": "\(id)", "error": "\(error)"]) }
         }
     }
 
@@ -215,7 +217,14 @@ final class Snapshotter: Sendable {
             if !exists { try driver.remove(CName(name), in: layers) }
         }
         for name in try new.names() where !unfinished.withLock({ $0.contains(String(decoding: name, as: UTF8.self)) }) { try driver.remove(CName(name), in: new) }
-        for name in try removed.names() { try driver.remove(CName(name), in: removed) }
+        for name in try removed.names() { try removeAway(CName(name)) }
+    }
+
+    private func removeAway(_ name: CName) throws {
+        try removal.withLock { _ in
+            guard try removed.statusIfPresent(name) != nil else { return }
+            try driver.remove(name, in: removed)
+        }
     }
 
     // MARK: Asking

@@ -27,7 +27,7 @@ import Testing
     @Test func `a gigabyte without a line feed is cut, logged and forgotten`() throws {
         let bytes = Self.isLong ? 10_000_000_000 : 1_000_000_000
         try withShim(["head", "-c", "\(bytes)", "/dev/zero"]) { shim in
-            _ = try shim.create(address(shim, "driver=local&max-size=1m&max-file=2"))
+            _ = try shim.create(address(shim, "driver=local&max-size=1048576&max-file=2"))
             try shim.start()
             #expect(try shim.wait() == 0)
             #expect(try memory(shim, "VmHWM", in: "status") < 16_000)

@@ -66,7 +66,7 @@ import Testing
         expected.oomScore = -999
         expected.cgroup = "/system/supervisor"
         expected.restartInterval = .seconds(90)
-        expected.withoutEffect = ["disabled_plugins", "plugins.io.containerd.grpc.v1.cri.stream_server_port"]
+        expected.withoutEffect = ["disabled_plugins", "plugins.io.containerd.grpc.v1.cri"]
         #expect(try parse(["-c", "/x"], file: file) == .serve(expected))
     }
 

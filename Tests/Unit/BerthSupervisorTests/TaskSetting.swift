@@ -32,13 +32,11 @@ func withSetting(shimTimeout: Duration = .seconds(10), _ body: (TaskSetting) asy
     let directory = "/tmp/berth-test-\(getpid())-\(UUID().uuidString.prefix(8))"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: directory) }
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    do { try await body(try TaskSetting(directory: directory, group: group, shimTimeout: shimTimeout)) } catch {
-        try await group.shutdownGracefully()
-        throw error
-    }
-    try await group.shutdownGracefully()
+    try await body(try TaskSetting(directory: directory, group: sharedLoop, shimTimeout: shimTimeout))
 }
+
+/// Never shut down: a shim of an ended test may be on its way to connect once more.
+private let sharedLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
 func key(_ id: String) -> TaskKey { TaskKey(namespace: "moby", id: id) }
 

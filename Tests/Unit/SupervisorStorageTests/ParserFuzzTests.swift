@@ -79,7 +79,9 @@ private struct Seeded: RandomNumberGenerator {
             guard let reference = try? ImageReference(parsing: text) else { continue }
             read += 1
             #expect(try ImageReference(parsing: reference.description) == reference, "\(text)")
-            #expect(try ImageReference(parsing: reference.familiar) == reference, "\(text)")
+            // The short form of a name that looks like an image's ID is refused, as in Docker: users have to write it in full.
+            let looksLikeID = reference.familiar.utf8.count == 64 && reference.tag == nil && reference.digest == nil
+            if !looksLikeID { #expect(try ImageReference(parsing: reference.familiar) == reference, "\(text)") }
             #expect(!reference.description.utf8.contains { $0 <= 0x20 || $0 >= 0x7f }, "\(text)")
         }
         #expect(read > 100)
