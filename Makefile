@@ -10,7 +10,7 @@ PROGRAMS = berth berthd berth-supervisor berth-shim berth-runtime berth-init
 # DEBIAN_FRONTEND and the package lists live in one place, so that `make run` and `make test` work on a fresh machine.
 DEPS = contrib/dev/install-dependencies.sh
 
-.PHONY: help build static deps test-deps run test test-unit test-root test-e2e test-suites bench check fmt protos check-protos install uninstall clean clean-test
+.PHONY: help build static deps test-deps run test test-unit test-root test-e2e test-chaos test-suites bench check fmt protos check-protos install uninstall clean clean-test
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -47,6 +47,9 @@ test-root: ## tests against the real kernel (root)
 
 test-e2e: ## all programs, driven by the stock docker client and by berth (root)
 	Tests/EndToEnd/run.sh
+
+test-chaos: ## daemons and shims killed, stopped and cut off at random above fifty containers; CHAOS_SEED, CHAOS_ROUNDS (root)
+	CHAOS=1 Tests/EndToEnd/run.sh -k chaos
 
 test-suites: ## other people's suites, where they are present beside the repository
 	contrib/dev/suites.sh

@@ -52,6 +52,7 @@ struct Daemon: Sendable {
         let execs = ExecService(environment)
         let monitor = ExitMonitor(service: containers, execs: execs)
         for container in try environment.store.load() { environment.store.add(container) }
+        await containers.removeStrays()
         await networks.setLookup(NetworkLookup(service: containers))
         try await networks.start()
         try await volumes.start(containers: Set(environment.store.all.map(\.id)))

@@ -139,7 +139,8 @@ def test_a_shim_that_is_killed_takes_its_container_along_and_nothing_else(chaos,
     for _ in range(max(6, ROUNDS // 20)):
         victim = rng.choice((*idle, *policy, *served))
         also = rng.choice([(), (), ("berthd",), ("supervisor",), ("berthd", "supervisor")])
-        pid = api.inspect(victim.label)["State"]["Pid"]
+        # One that a policy starts again may be between two lives.
+        pid = wait_for("a running victim", lambda: api.inspect(victim.label)["State"]["Pid"], 30)
         began = start_time(pid)
         os.kill(shim_of(pid), signal.SIGKILL)
         if also:

@@ -190,15 +190,6 @@ def test_images_are_tagged_exported_removed_imported_and_mounted(mine, image, tm
     mine.ok("images", "unmount", "--rm", target)
 
 
-@pytest.mark.parametrize("snapshotter", ["overlayfs", "native"])
-def test_a_user_namespace_sees_its_files_through_mapped_mounts(mine, image, name, snapshotter):
-    """No file of the image changes its owner: the snapshotter answers mounts that map ids, and the shim makes them."""
-    mine.ok("images", "pull", "--plain-http", "--snapshotter", snapshotter, image)
-    script = "id -u; cat /proc/self/uid_map; stat -c %u:%g /bin/busybox /tmp; echo mine >/mine; stat -c %u /mine"
-    r = mine.ok(*mine.container("--rm", "--snapshotter", snapshotter, "--remap-labels", "--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536", image, name, "sh", "-c", script))
-    assert r.split() == ["0", "0", "100000", "65536", "0:0", "0:0", "0"]
-    assert mine.ok(*mine.container("--rm", "--snapshotter", snapshotter, image, name, "stat", "-c", "%u:%g", "/bin/busybox")) == "0:0"
-
 
 def test_the_transfer_service_pulls_too(mine, image, registry):
     reference = f"{registry.name}/busybox:transfer"

@@ -131,7 +131,7 @@ def not_tar(registry):
 
 def schema1(registry):
     registry.manifest("liar", "latest", {"schemaVersion": 1, "name": "liar", "tag": "latest", "fsLayers": []}, "application/vnd.docker.distribution.manifest.v1+prettyjws")
-    return r"schema 1 image manifests are no longer supported"
+    return r"Docker Image Format v1 and Docker Image manifest version 2, schema 1 support has been removed"
 
 
 def html(registry):

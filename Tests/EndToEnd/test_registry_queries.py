@@ -52,21 +52,21 @@ def token_server(registry, refresh="the-refresh-token"):
 
 
 def login(cli, registry, password):
-    return cli.run("login", "-u", "reader", "--password-stdin", registry.name, input=password.encode())
+    return cli.run("login", "-u", "reader", "--password-stdin", registry.name, input=password)
 
 
 def test_login_shows_the_password_and_keeps_it_for_pulls(own_config, registry):
     cli = own_config
     registry.intercept = wants_password
     registry.image("private", "latest", [layer({f"login-{cli.name}": b"x"})])
-    assert "no basic auth credentials" in cli.fails("pull", f"{registry.name}/private")
+    assert "no basic auth credentials" in cli.fails("pull", f"{registry.name}/private", input="")
     r = login(cli, registry, "secret")
     assert r.returncode == 0 and "Login Succeeded" in r.stdout, r.stderr
     assert json.loads(cli.config.read_text())["auths"][registry.name]["auth"] == base64.b64encode(b"reader:secret").decode()
     cli.ok("pull", f"{registry.name}/private")
     cli.ok("rmi", f"{registry.name}/private")
     assert f"Removing login credentials for {registry.name}" in cli.ok("logout", registry.name)
-    assert "no basic auth credentials" in cli.fails("pull", f"{registry.name}/private")
+    assert "no basic auth credentials" in cli.fails("pull", f"{registry.name}/private", input="")
 
 
 def test_a_wrong_password_is_refused_and_not_kept(own_config, registry):
@@ -115,7 +115,7 @@ esac
 
 def test_a_login_without_a_registry_says_where_nobody_answers(own_config):
     port = free_port()
-    r = own_config.run("login", "-u", "a", "--password-stdin", f"127.0.0.1:{port}", input=b"b")
+    r = own_config.run("login", "-u", "a", "--password-stdin", f"127.0.0.1:{port}", input="b")
     assert f'Get "http' in r.stderr and f"dial tcp 127.0.0.1:{port}: connect: connection refused" in r.stderr
 
 

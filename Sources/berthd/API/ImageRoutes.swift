@@ -1,3 +1,4 @@
+import BerthDefaults
 import DockerAPI
 import FoundationEssentials
 import NIOCore
@@ -82,7 +83,9 @@ enum ImageRoutes {
             if let platform, !platform.isEmpty { _ = try ImagePlatform.parse(platform) }
             let reference = try ImageService.pullReference(name, tag: request.query["tag"] ?? "")
             let auth = registryAuth(request)
-            return try await ProgressAnswer.make { emit in try await service.pullAny(reference, platform: platform, auth: auth, emit: emit) }
+            return try await ProgressAnswer.make { emit in
+                try await withoutPrompt { try await service.pullAny(reference, platform: platform, auth: auth, emit: emit) }
+            }
         }
         router.add(.POST, "/images/load") { request in
             let body = request.body
@@ -96,8 +99,15 @@ enum ImageRoutes {
             let auth = registryAuth(request)
             let name = request.parameter("name"), tag = request.query["tag"] ?? ""
             let platform = request.version >= .v(46) ? try ImagePlatform.decode(request.query["platform"]) : nil
-            return try await ProgressAnswer.make { emit in try await service.push(name, tag: tag, platform: platform, auth: auth, emit: emit) }
+            return try await ProgressAnswer.make { emit in
+                try await withoutPrompt { try await service.push(name, tag: tag, platform: platform, auth: auth, emit: emit) }
+            }
         }
+    }
+
+    /// A registry that wants credentials is an internal error, as in dockerd: at a 401 the client would ask its user for a name and a password.
+    private static func withoutPrompt(_ transfer: () async throws -> Void) async throws {
+        do { try await transfer() } catch let error as DaemonError where error.code == .unauthenticated { throw DaemonError(.internalError, error.message) }
     }
 
     /// A header that cannot be read counts as none, as in dockerd: clients of all ages send all sorts of things.

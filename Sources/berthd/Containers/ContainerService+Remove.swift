@@ -1,5 +1,6 @@
 import BerthDefaults
 import DockerAPI
+import LinuxSystem
 
 extension ContainerService {
     func remove(_ nameOrID: String, force: Bool, removingVolumes: Bool, link: Bool) async throws {
@@ -70,5 +71,18 @@ extension ContainerService {
         }
         environment.events.publish(type: "container", action: "prune", id: "", attributes: ["reclaimed": String(bytes)])
         return (removed, bytes)
+    }
+
+    /// What a create that a crash cut short has left: its directory, made first, tells of a layer that may be there as well. At the start, before anybody creates.
+    func removeStrays() async {
+        for id in (try? Files.entries(of: environment.config.containersRoot)) ?? [] where store.get(id: id) == nil {
+            Log.warning("container \(id) was never finished: what there is of it is removed")
+            do { try await supervisor.removeSnapshot(key: id, in: environment.config.storageDriver) } catch {
+                // The directory stays as a reminder.
+                Log.error("the layer of container \(id) cannot be removed: \(error)")
+                continue
+            }
+            DirectoryRemoval.remove(environment.directory(of: id))
+        }
     }
 }
