@@ -100,3 +100,15 @@ def test_a_killed_shim_ends_its_container_and_leaves_nothing(engine, docker, nam
     assert docker.inspect(name)["State"]["ExitCode"] != 0
     docker.ok("start", name)
     assert docker.inspect(name)["State"]["Running"] is True
+
+
+def test_what_an_interrupted_create_left_goes_at_the_next_start(engine, docker, name):
+    kept = docker.ok("create", "--name", name, IMAGE, "true")
+    containers = engine.folder / "data/daemon/containers"
+    stray = containers / ("ab" * 32)
+    stray.mkdir(mode=0o710)
+    (stray / "hostname").write_text("never finished\n")
+    engine.kill("berthd")
+    engine.start()
+    assert not stray.exists()
+    assert (containers / kept).exists() and docker.ok("ps", "-aq", "--no-trunc", "--filter", f"name={name}") == kept
