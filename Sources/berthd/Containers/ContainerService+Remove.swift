@@ -77,7 +77,7 @@ extension ContainerService {
     func removeStrays() async {
         for id in (try? Files.entries(of: environment.config.containersRoot)) ?? [] where store.get(id: id) == nil {
             Log.warning("container \(id) was never finished: what there is of it is removed")
-            do { try await supervisor.removeSnapshot(key: id, in: environment.config.storageDriver) } catch {
+            do { try await supervisor.removeSnapshot(key: id, in: supervisor.snapshotter) } catch {
                 // The directory stays as a reminder.
                 Log.error("the layer of container \(id) cannot be removed: \(error)")
                 continue
