@@ -18,7 +18,10 @@ final class SupervisorProcess: Sendable {
     }
 
     private static let startPatience = Duration.seconds(20)
-    private static let checkInterval = Duration.milliseconds(500)
+    /// How often it is looked at although its process has not ended: one that lives and serves nobody is the rare case, and looking wakes both of us.
+    private static let checkInterval = Duration.seconds(30)
+    /// Between two looks at a supervisor whose process cannot be watched.
+    private static let retryInterval = Duration.milliseconds(500)
 
     /// Returns when the supervisor answers.
     ///
@@ -50,10 +53,10 @@ final class SupervisorProcess: Sendable {
     /// Watches it until cancelled. Task events and the services' calls reconnect by themselves.
     func run() async {
         while !Task.isCancelled {
-            do { try await Task.sleep(for: Self.checkInterval) } catch { return }
+            do { try await waitForEnd() } catch { return }
             _ = reap()
-            if access(config.supervisorSocket, F_OK) == 0, isServed() { continue }
-            if await answers() { continue }
+            // A call would wait for it to come back: whether somebody listens is the question.
+            if isServed() { continue }
             Log.warning("the supervisor is gone: starting it again")
             do { try await ensureRunning() } catch { Log.error("cannot start the supervisor: \(error)") }
         }
@@ -63,6 +66,20 @@ final class SupervisorProcess: Sendable {
 
     /// Whether somebody accepts on the socket. Costs a connect, no call.
     private func isServed() -> Bool { (try? UnixSocket.connect(to: config.supervisorSocket)) != nil }
+
+    /// Sleeps until the process behind the socket ends, or until it is time to look anyway. An idle engine must not wake up to see that nothing happened.
+    ///
+    /// - Throws: CancellationError.
+    private func waitForEnd() async throws {
+        guard let watched = ProcessEnd(listeningOn: config.supervisorSocket) else { return try await Task.sleep(for: Self.retryInterval) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await watched.wait() }
+            group.addTask { try await Task.sleep(for: Self.checkInterval) }
+            _ = try await group.next()
+            group.cancelAll()
+            watched.cancel()
+        }
+    }
 
     /// A supervisor that we started is our child until we end.
     @discardableResult

@@ -62,21 +62,26 @@ extension ImageCatalog {
         var facts: ImageFacts
     }
 
+    /// Targets that are read at once when they are not known: each is a dozen small calls, one after the other.
+    private static let parallel = 32
+
     /// The facts of many targets, in their order, with one visit here. What is known costs a look-up.
     func facts(_ targets: [(target: OCISpec.Descriptor, updated: WallClock)]) async throws -> [ImageFacts] {
-        var result: [ImageFacts] = []
-        result.reserveCapacity(targets.count)
-        for (target, updated) in targets {
-            if let known = known[target.digest], known.updated == updated {
-                result.append(known.facts)
-                continue
+        var result = targets.map { target, updated in known[target.digest].flatMap { $0.updated == updated ? $0.facts : nil } }
+        let missing = result.indices.filter { result[$0] == nil }
+        try await withThrowingTaskGroup(of: (Int, ImageFacts).self) { group in
+            for (started, index) in missing.enumerated() {
+                if started >= Self.parallel, let (done, facts) = try await group.next() { result[done] = facts }
+                let target = targets[index].target
+                group.addTask { (index, try await self.read(target)) }
             }
-            let made = try await ImageFacts(target, from: self)
-            remember(KnownFacts(updated: updated, facts: made), of: target.digest)
-            result.append(made)
+            for try await (done, facts) in group { result[done] = facts }
         }
-        return result
+        for index in missing { if let facts = result[index] { remember(KnownFacts(updated: targets[index].updated, facts: facts), of: targets[index].target.digest) } }
+        return result.compactMap { $0 }
     }
+
+    private func read(_ target: OCISpec.Descriptor) async throws -> ImageFacts { try await ImageFacts(target, from: self) }
 
     /// Content has come or gone: what was incomplete has to be looked at again.
     func contentArrived() { known = known.filter(\.value.facts.isComplete) }

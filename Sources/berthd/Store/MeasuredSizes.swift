@@ -12,7 +12,8 @@ actor MeasuredSizes {
     typealias Measure = @Sendable (_ key: String) async -> Int64?
 
     private struct Known {
-        var size: Int64
+        /// nil: there is nothing to measure.
+        var size: Int64?
         var stamp: String?
     }
 
@@ -22,14 +23,14 @@ actor MeasuredSizes {
     private static let parallel = 4
 
     /// - Parameter patience: how long sizes that are known from before are waited for. What was never measured is waited for however long it takes.
-    /// - Returns: the sizes by key; what cannot be measured is missing.
+    /// - Returns: the sizes by key; what cannot be measured is missing, and asked for again only when it may have changed.
     func sizes(_ items: [Item], patience: Duration = .milliseconds(20), measure: @escaping Measure) async -> [String: Int64] {
         let missing = items.filter { item in known[item.key].map { item.stamp != nil && $0.stamp != item.stamp } ?? true }
         await measureAll(missing, measure)
         let fresh = Set(missing.map(\.key))
         let changing = items.filter { $0.stamp == nil && !fresh.contains($0.key) }
         if !changing.isEmpty { await again(changing, patience: patience, measure) }
-        return known.mapValues(\.size)
+        return known.compactMapValues(\.size)
     }
 
     /// After something was changed from outside, or is gone.
@@ -70,5 +71,5 @@ actor MeasuredSizes {
         }
     }
 
-    private func note(_ item: Item, _ size: Int64?) { known[item.key] = size.map { Known(size: $0, stamp: item.stamp) } }
+    private func note(_ item: Item, _ size: Int64?) { known[item.key] = size != nil || item.stamp != nil ? Known(size: size, stamp: item.stamp) : nil }
 }
