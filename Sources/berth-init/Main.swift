@@ -13,7 +13,7 @@ struct BerthInit {
     private static let own: Set<CInt> = [SIGCHLD, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGTTIN, SIGTTOU, SIGKILL, SIGSTOP]
 
     static func main() {
-        var command = Array(CommandLine.arguments.dropFirst())
+        var command = Array(ProgramArguments.all.dropFirst())
         if command.first == "--" { command.removeFirst() }
         guard !command.isEmpty else { fail("usage: berth-init -- COMMAND [ARGUMENT...]", code: 1) }
         do throws(SystemError) { try run(command) } catch { fail("berth-init: \(error)", code: 1) }

@@ -7,7 +7,8 @@ import LinuxSystem
 struct Main {
     static func main() {
         Processes.ignorePipeSignal()
-        exit(run(CommandLine.arguments))
+        Processes.keepFreedMemory()
+        exit(run(ProgramArguments.all))
     }
 
     private struct Command {

@@ -1,8 +1,10 @@
+import LinuxSystem
+
 /// What the program is called, in its help and before its messages: the last part of the path its caller executed, so that a link of another name
 /// (`runc`, for tooling that looks for that word) speaks under that name.
 enum ProgramName {
     static let own: String = {
-        let path = CommandLine.arguments.first ?? ""
+        let path = ProgramArguments.vector.pointee.map { String(cString: $0) } ?? ""
         let name = path.split(separator: "/").last.map(String.init) ?? ""
         return name.isEmpty || name.utf8.contains(UInt8(ascii: "\n")) ? "berth-runtime" : name
     }()

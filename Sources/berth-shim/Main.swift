@@ -7,7 +7,7 @@ import LinuxSystem
 /// Nothing but one call in here: `main` belongs to the main actor, and a closure in it would bring Concurrency, and with it Dispatch, into the program.
 @main
 struct Main {
-    static func main() { exit(ShimCommand.run(Array(CommandLine.arguments.dropFirst()))) }
+    static func main() { exit(ShimCommand.run(Array(ProgramArguments.all.dropFirst()))) }
 }
 
 enum ShimCommand {

@@ -17,21 +17,24 @@ package enum Files {
     /// Everything up to the end of the file. `limit` in bytes guards against endless ones: more is an EFBIG.
     package static func readAll(_ file: borrowing OwnedFD, name: String, limit: Int = 64 << 20) throws(SystemError) -> [UInt8] {
         let fd = file.rawValue
-        var bytes: [UInt8] = []
-        var chunk = 16384
+        // Most files are small, those of procfs and cgroups above all: one small buffer that grows when it is full.
+        var room = 4096
+        var buffer = UnsafeMutableRawPointer.allocate(byteCount: room, alignment: 1)
+        defer { buffer.deallocate() }
+        var count = 0
         while true {
-            let before = bytes.count
-            var failure: SystemError?
-            let part = [UInt8](unsafeUninitializedCapacity: chunk) { buffer, count in
-                do throws(SystemError) {
-                    count = try syscall("read", on: name) { Glibc.read(fd, buffer.baseAddress, buffer.count) }
-                } catch { failure = error }
+            if count == room {
+                let larger = UnsafeMutableRawPointer.allocate(byteCount: room * 2, alignment: 1)
+                larger.copyMemory(from: buffer, byteCount: count)
+                buffer.deallocate()
+                buffer = larger
+                room *= 2
             }
-            if let failure { throw failure }
-            if part.isEmpty { return bytes }
-            if before == 0 && part.count < chunk { bytes = part } else { bytes += part }
-            if bytes.count > limit { throw SystemError(call: "read", subject: name, errno: Errno(rawValue: EFBIG)) }
-            chunk = min(chunk * 2, 1 << 20)
+            let (space, left) = (buffer + count, room - count)
+            let part = try syscall("read", on: name) { Glibc.read(fd, space, left) }
+            if part == 0 { return [UInt8](UnsafeRawBufferPointer(start: buffer, count: count)) }
+            count += part
+            if count > limit { throw SystemError(call: "read", subject: name, errno: Errno(rawValue: EFBIG)) }
         }
     }
 

@@ -70,6 +70,12 @@ package enum Processes {
     /// Writing to a socket whose other side is gone is an error, not the end of the program. Children start with the default again.
     package static func ignorePipeSignal() { _ = Glibc.signal(SIGPIPE, SIG_IGN) }
 
+    /// For a program that is over in milliseconds: malloc takes memory in larger pieces and returns none, instead of moving the end of the heap to and fro (mallopt(3)).
+    package static func keepFreedMemory() {
+        mallopt(M_TRIM_THRESHOLD, 64 << 20)
+        mallopt(M_TOP_PAD, 512 << 10)
+    }
+
     /// Default handlers for every signal and nothing blocked, as a freshly started program expects it.
     package static func resetSignals() {
         for number in 1..<CInt(65) where number != SIGKILL && number != SIGSTOP { _ = Glibc.signal(number, SIG_DFL) }
@@ -105,7 +111,7 @@ package enum Processes {
     /// A program without a path of its own has Swift's start-up look for a backtrace helper in the working directory: not with this variable set.
     package static func executeAgain(_ file: borrowing OwnedFD, name: String) -> SystemError {
         setenv("SWIFT_BACKTRACE", "enable=no", 1)
-        _ = berth_execveat(file.rawValue, "", CommandLine.unsafeArgv, environ, AT_EMPTY_PATH)
+        _ = berth_execveat(file.rawValue, "", ProgramArguments.vector, environ, AT_EMPTY_PATH)
         return SystemError(call: "exec", subject: name, errno: Errno(rawValue: Glibc.errno))
     }
 

@@ -11,10 +11,10 @@ import LinuxSystem
 ///    end. Therefore the file is reached through a read-only mount that belongs to no mount namespace: nobody can make it writable, and opening the
 ///    link for writing is EROFS whatever capabilities the container has.
 ///
-/// The mount is a detached clone of the binary's own (open_tree, mount_setattr), from which the program executes itself once more; nothing is copied.
-/// A caller that starts the runtime from a read-only mount, as berth-shim does, saves the second start.
+/// The mount is a detached clone of the binary's own (open_tree, mount_setattr). The running program is moved onto it in place (`ProgramImage`), or executes itself once more from there
+/// where that is not allowed. A caller that starts the runtime from a read-only mount, as berth-shim does, saves both.
 enum ExecutableSeal {
-    /// Comes back when the running program is sealed; executes it again when it is not.
+    /// Comes back when the running program is sealed; executes it again when that takes a second start.
     ///
     /// Without the right to mount, the file is not the caller's to write either, unless the caller owns it: that is refused by nothing here, since a
     /// program that may overwrite the runtime already runs as its owner on the host.
@@ -23,10 +23,7 @@ enum ExecutableSeal {
         try during("seal the runtime's binary") { () throws(SystemError) in
             let link = "/proc/self/exe"
             let file = try Files.open(link, O_PATH)
-            if try Mounts.isReadonly(file, name: link) {
-                diagnostics.note("\(ProgramName.own) exeseal: using /proc/self/exe clone")
-                return
-            }
+            if try Mounts.isReadonly(file, name: link) { return note(diagnostics) }
             let sealed: OwnedFD
             do throws(SystemError) { sealed = try Mounts.cloneTree(of: file, name: link, recursive: false) } catch {
                 // Root of a user namespace that does not own the mount: nothing to be gained by writing there.
@@ -34,9 +31,20 @@ enum ExecutableSeal {
                 throw error
             }
             try Mounts.change(sealed, set: .readonly, name: link)
+            if isMoved(to: sealed) { return note(diagnostics) }
             throw Processes.executeAgain(sealed, name: link)
         }
     }
+
+    /// A second start takes a millisecond, this a seventh of it. The kernel may not offer it, see there.
+    private static func isMoved(to sealed: borrowing OwnedFD) -> Bool {
+        do throws(SystemError) {
+            try ProgramImage.move(to: try Files.open("/proc/self/fd/\(sealed.rawValue)"))
+            return true
+        } catch { return false }
+    }
+
+    private static func note(_ diagnostics: Diagnostics) { diagnostics.note("\(ProgramName.own) exeseal: using /proc/self/exe clone") }
 
     /// Nobody but a holder of CAP_SYS_PTRACE in the host's user namespace may open /proc/PID/exe, fd or mem of this process and of its copies, until they
     /// become another program.

@@ -57,6 +57,7 @@ static inline int berth_execveat(int dir, const char *path, char *const argv[], 
 static inline int berth_close_range(unsigned first, unsigned last, unsigned flags) { return (int)syscall(SYS_close_range, first, last, flags); }
 static inline int berth_pivot_root(const char *new_root, const char *put_old) { return (int)syscall(SYS_pivot_root, new_root, put_old); }
 static inline int berth_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) { return (int)syscall(SYS_prctl, option, a, b, c, d); }
+static inline void *berth_mremap_over(void *from, size_t length, void *to) { return (void *)syscall(SYS_mremap, from, length, length, 1 | 2 /* MREMAP_MAYMOVE | MREMAP_FIXED */, to); }
 
 static inline int berth_open_tree(int dir, const char *path, unsigned flags) { return (int)syscall(SYS_open_tree, dir, path, flags); }
 static inline int berth_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags) { return (int)syscall(SYS_move_mount, from, from_path, to, to_path, flags); }
