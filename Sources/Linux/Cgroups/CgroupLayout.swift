@@ -52,14 +52,19 @@ package struct CgroupLayout: Sendable, Equatable {
     /// The usual places, told by the filesystem found there. A dozen cheap calls, where the list of all mounts takes a lock and may have thousands
     /// of lines. Anything unusual is left to that list.
     private static func usual(root: String) -> CgroupLayout? {
-        if isMounted(v2Magic, at: root) { return CgroupLayout(v2: Hierarchy(controllers: [], mountPoint: root)) }
+        let own = filesystem(at: root)
+        if own == v2Magic { return isWhole(root) ? CgroupLayout(v2: Hierarchy(controllers: [], mountPoint: root)) : nil }
         var layout = CgroupLayout()
         for name in CgroupFiles.children(of: root).sorted() {
             let path = "\(root)/\(name)"
-            if isMounted(v2Magic, at: path) {
+            let kind = filesystem(at: path)
+            // A folder beside the hierarchies: nothing is mounted there.
+            if kind == own { continue }
+            guard isWhole(path) else { return nil }
+            if kind == v2Magic {
                 guard layout.v2 == nil else { return nil }
                 layout.v2 = Hierarchy(controllers: [], mountPoint: path)
-            } else if isMounted(v1Magic, at: path) {
+            } else if kind == v1Magic {
                 let controllers = name == "systemd" ? ["name=systemd"] : name.split(separator: ",").map(String.init)
                 guard name == "systemd" || controllers.allSatisfy(knownControllers.contains) else { return nil }
                 layout.v1.append(Hierarchy(controllers: controllers, mountPoint: path))
@@ -70,9 +75,15 @@ package struct CgroupLayout: Sendable, Equatable {
         return layout.v1.isEmpty ? nil : layout
     }
 
-    private static func isMounted(_ magic: Int, at path: String) -> Bool {
-        var filesystem = statfs(), status = stat()
-        return statfs(path, &filesystem) == 0 && Int(filesystem.f_type) == magic && stat(path, &status) == 0 && status.st_ino == rootInode
+    /// The filesystem's magic number, 0 when there is none.
+    private static func filesystem(at path: String) -> Int {
+        var filesystem = statfs()
+        return statfs(path, &filesystem) == 0 ? Int(filesystem.f_type) : 0
+    }
+
+    private static func isWhole(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_ino == rootInode
     }
 
     /// Reads proc_pid_mountinfo(5). Of several mounts of one hierarchy the first counts.
