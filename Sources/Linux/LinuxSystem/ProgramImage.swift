@@ -20,14 +20,19 @@ package enum ProgramImage {
         let segments = UnsafeBufferPointer(start: headers, count: Int(getauxval(UInt(AT_PHNUM))))
         // A program at a place of the kernel's choice has its headers elsewhere than its file says.
         let base = segments.first { $0.p_type == UInt32(PT_PHDR) }.map { UInt(bitPattern: headers) - UInt($0.p_vaddr) } ?? 0
-        let readonly = segments.first { $0.p_type == UInt32(PT_GNU_RELRO) }
         for segment in segments where segment.p_type == UInt32(PT_LOAD) {
             let pages = Pages(segment, base: base)
             if segment.p_flags & UInt32(PF_W) == 0 {
                 try pages.map(raw, executable: segment.p_flags & UInt32(PF_X) != 0)
             } else {
-                try pages.mapWritten(raw, pageMap: pageMap.rawValue, thenReadonly: readonly.map { $0.p_vaddr == segment.p_vaddr } ?? false)
+                try pages.mapWritten(raw, pageMap: pageMap.rawValue)
             }
+        }
+        // What was written to by nobody but the linker is for reading again.
+        for segment in segments where segment.p_type == UInt32(PT_GNU_RELRO) {
+            let start = (base + UInt(segment.p_vaddr)) & ~4095
+            let end = (base + UInt(segment.p_vaddr) + UInt(segment.p_memsz)) & ~4095
+            if end > start { mprotect(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), PROT_READ) }
         }
         let failure = apply(&layout)
         guard failure == 0 else { throw SystemError(call: "prctl(PR_SET_MM_MAP)", subject: "", errno: Errno(rawValue: failure)) }
@@ -81,16 +86,16 @@ package enum ProgramImage {
         }
 
         /// Pages that were written to are copied into the new mapping before it takes the old one's place.
-        func mapWritten(_ file: CInt, pageMap: CInt, thenReadonly: Bool) throws(SystemError) {
+        func mapWritten(_ file: CInt, pageMap: CInt) throws(SystemError) {
             guard let copy = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, offset), copy != MAP_FAILED else { throw SystemError(call: "mmap", subject: "program", errno: Errno(rawValue: errno)) }
-            do throws(SystemError) { try exchange(copy, pageMap: pageMap, thenReadonly: thenReadonly) } catch {
+            do throws(SystemError) { try exchange(copy, pageMap: pageMap) } catch {
                 munmap(copy, length)
                 throw error
             }
         }
 
         /// Which pages were written to is in /proc/self/pagemap (pagemap.rst): those that are anonymous (present, and not of a file), or in swap.
-        private func exchange(_ copy: UnsafeMutableRawPointer, pageMap: CInt, thenReadonly: Bool) throws(SystemError) {
+        private func exchange(_ copy: UnsafeMutableRawPointer, pageMap: CInt) throws(SystemError) {
             let count = length / Self.size
             // The list must be there before it is filled: to make room for it may write to one of these pages.
             let states = UnsafeMutablePointer<UInt64>.allocate(capacity: count)
@@ -106,7 +111,6 @@ package enum ProgramImage {
                 if isWritten { memcpy(copy + page * Self.size, start + page * Self.size, Self.size) }
                 page += 1
             }
-            if thenReadonly { mprotect(copy, length, PROT_READ) }
             guard berth_mremap_over(copy, length, start) == start else { throw SystemError(call: "mremap", subject: "program", errno: Errno(rawValue: errno)) }
         }
     }
