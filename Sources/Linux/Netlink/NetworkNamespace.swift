@@ -14,6 +14,22 @@ package struct NetworkNamespace: ~Copyable, Sendable {
         file = OwnedFD(adopting: raw)
     }
 
+    /// A new one, which nothing else holds. It has `lo`, which is down.
+    package static func make() throws(SystemError) -> NetworkNamespace {
+        // unshare(2) moves the thread alone, which ends with it.
+        try OwnThread.run { () throws(SystemError) -> Made in
+            try syscall("unshare", on: "network namespace") { berth_unshare(0x4000_0000) }  // CLONE_NEWNET
+            return Made(try NetworkNamespace(path: "/proc/thread-self/ns/net"))
+        }.take()
+    }
+
+    /// Carries a namespace out of a closure that returns copies.
+    private final class Made {
+        private var namespace: NetworkNamespace?
+        init(_ namespace: consuming NetworkNamespace) { self.namespace = consume namespace }
+        func take() -> NetworkNamespace { namespace.take()! }
+    }
+
     /// The namespace that process `pid` is in.
     package init(of pid: Int32) throws(SystemError) { try self.init(path: "/proc/\(pid)/ns/net") }
 

@@ -63,7 +63,7 @@ extension ContainerService {
         environment.publishVolumes("unmount", container.record)
     }
 
-    /// Order matters: what can fail without a process comes first; the process is created, its network built and the attachers connected before
+    /// Order matters: what can fail without a process comes first; the process is created, with its network built meanwhile, and the attachers connected before
     /// it is let go; the record is committed before anybody hears of it.
     private func launch(_ container: ManagedContainer, began: WallClock, byPolicy: Bool) async throws {
         var record = container.record
@@ -73,18 +73,23 @@ extension ContainerService {
         let volumePaths = try await pathsOfVolumes(record)
         environment.publishVolumes("mount", record)
         let attachment = try await environment.networks.prepare(record.networkContainer)
+        let member = record.networkContainer
+        async let making = environment.networks.makeSandbox(member)
         try writeFiles(of: record, attachment)
         let mounts = try await supervisor.snapshotMounts(key: record.id, in: record.snapshotter)
         let rootfs = record.autoRemove ? VolatileLayer.mounts(mounts) : mounts
-        let context = try specContext(for: record, filesOf: host?.id ?? record.id, rootfs: rootfs, volumePaths: volumePaths)
+        let sandbox = try await making
+        async let connecting = environment.networks.connect(member, attachment: attachment, sandbox: sandbox)
+        let context = try specContext(for: record, filesOf: host?.id ?? record.id, rootfs: rootfs, volumePaths: volumePaths, networkPath: sandbox?.path)
         let spec = try SpecBuilder(record: record, context: context).build()
         try Files.makeDirectories("\(environment.config.execRoot)/io", mode: 0o700)
         container.mayHaveTask = true
         try await supervisor.createContainer(
             id: record.id, image: (try? ImageReference(parsing: record.image.reference))?.withDefaultTag.description ?? record.image.reference, spec: Array(JSONBody.encode(spec).readableBytesView), snapshotter: record.snapshotter, runtime: runtime, labels: [:])
         let pid = try await createTask(record, rootfs, runtime)
-
-        let connected = try await environment.networks.connect(record.networkContainer, attachment: attachment, pid: pid)
+        // The process has joined it.
+        withExtendedLifetime(sandbox) {}
+        let connected = try await connecting
         if connected.hostsFile != attachment.hostsFile || connected.resolvConf != attachment.resolvConf { try writeFiles(of: record, connected) }
         record.attachment = connected
         record.lifecycle.didStart(pid: pid, at: began, countingRestart: byPolicy)
@@ -179,14 +184,14 @@ extension ContainerService {
         return owner
     }
 
-    private func specContext(for record: ContainerRecord, filesOf filesOwner: String, rootfs: [RootfsMount], volumePaths: [String: String]) throws -> SpecBuilder.Context {
+    private func specContext(for record: ContainerRecord, filesOf filesOwner: String, rootfs: [RootfsMount], volumePaths: [String: String], networkPath: String?) throws -> SpecBuilder.Context {
         let host = record.hostConfig
         let identity = try UserLookup.identity(of: record, rootfs: rootfs)
         let security = try SecurityOptions(host.SecurityOpt ?? [])
         let initPath = try (host.Init ?? environment.config.initProcess) ? InitProgram.find(configured: environment.config.initPath) : nil
         return SpecBuilder.Context(
             identity: identity, filesDirectory: environment.directory(of: filesOwner), volumePaths: volumePaths,
-            volumeParts: try volumeParts(of: record, volumePaths: volumePaths), networkPID: try joinedPID(record.networkMode, what: "network", own: record.id),
+            volumeParts: try volumeParts(of: record, volumePaths: volumePaths), networkPath: try networkPath ?? joinedPID(record.networkMode, what: "network", own: record.id).map { "/proc/\($0)/ns/net" },
             pidPID: try joinedPID(host.PidMode ?? "", what: "PID", own: record.id), ipcPID: try joinedPID(host.IpcMode ?? "", what: "IPC", own: record.id), sharedMemoryPath: try sharedMemory(for: record), initPath: initPath,
             linkEnvironment: try linkEnvironment(of: record),
             cgroupParent: environment.config.cgroupParent,

@@ -47,8 +47,8 @@ struct NetworkAttachment: Sendable, Equatable, Codable {
 
 /// What the container services ask of networks.
 ///
-/// The network namespace belongs to the container's init process: it appears with Tasks.Create and dies, together with the veth, with the process. Modes
-/// `host` and `container:` have no namespace of their own; for them `connect` only makes hosts and resolv.conf texts.
+/// The network namespace belongs to the container's init process: it is made for the start, joined by the process at Tasks.Create, and dies, together with the veth, with the process. Modes
+/// `host` and `container:` have no namespace of their own.
 protocol NetworkAttaching: Sendable {
     /// Called by create, before anything is stored: refuses unknown networks, addresses outside of a subnet, malformed ports and host addresses.
     ///
@@ -61,9 +61,12 @@ protocol NetworkAttaching: Sendable {
     /// - Throws: `DaemonError`, as `driver failed programming external connectivity on endpoint … port is already allocated`.
     func prepare(_ container: NetworkContainer) async throws -> NetworkAttachment
 
-    /// Called between Tasks.Create and Tasks.Start: configures lo, veth, addresses, routes and sysctls in the namespace of `pid`, then publishes the ports.
+    /// Makes the namespace that the container's process will join; nil for the modes that have none of their own.
+    func makeSandbox(_ container: NetworkContainer) async throws -> NetworkSandbox?
+
+    /// Called before Tasks.Start, beside Tasks.Create: configures lo, veth, addresses, routes and sysctls in the sandbox, then publishes the ports.
     /// On failure everything that `prepare` and `connect` took is released by the caller's `release`.
-    func connect(_ container: NetworkContainer, attachment: NetworkAttachment, pid: Int32) async throws -> NetworkAttachment
+    func connect(_ container: NetworkContainer, attachment: NetworkAttachment, sandbox: NetworkSandbox?) async throws -> NetworkAttachment
 
     /// Called once when the process has ended, when a start failed, and at removal. Idempotent; unknown ids are fine. Frees addresses, host ports and rules.
     func release(_ containerID: String) async

@@ -15,8 +15,9 @@ struct SpecBuilder: Sendable {
         var volumePaths: [String: String]
         /// Destination → host path of a part of a volume.
         var volumeParts: [String: String] = [:]
+        /// The network namespace to join: another container's, or the one that was made for this start.
+        var networkPath: String?
         /// Pids of the containers whose namespaces are joined.
-        var networkPID: Int32?
         var pidPID: Int32?
         var ipcPID: Int32?
         /// Host path of a `/dev/shm` that containers share; nil: one of its own.
@@ -122,8 +123,7 @@ struct SpecBuilder: Sendable {
         var list: [RuntimeSpec.Linux.Namespace] = [.init(type: "mount")]
         switch record.networkMode {
         case "host": break
-        case let mode where mode.hasPrefix("container:"): list.append(.init(type: "network", path: context.networkPID.map { "/proc/\($0)/ns/net" }))
-        default: list.append(.init(type: "network"))
+        default: list.append(.init(type: "network", path: context.networkPath))
         }
         if host.UTSMode != "host" { list.append(.init(type: "uts")) }
         switch host.PidMode ?? "" {

@@ -97,13 +97,18 @@ extension NetworkService: NetworkAttaching {
 
     // MARK: - Connect
 
-    func connect(_ container: NetworkContainer, attachment: NetworkAttachment, pid: Int32) async throws -> NetworkAttachment {
+    func makeSandbox(_ container: NetworkContainer) async throws -> NetworkSandbox? {
         let mode = Self.normalized(container.networkMode)
-        if mode.hasPrefix("container:") || mode == "host" { return attachment }
+        if mode.hasPrefix("container:") || mode == "host" { return nil }
+        return try await blocking { () throws(SystemError) in try NetworkSandbox() }
+    }
+
+    func connect(_ container: NetworkContainer, attachment: NetworkAttachment, sandbox: NetworkSandbox?) async throws -> NetworkAttachment {
+        guard let sandbox else { return attachment }
         guard var state = active[container.id] else {
             // `none`: nothing but lo.
             try await blocking { () throws(SystemError) in
-                _ = try EndpointSetup.attach([], to: try NetworkNamespace(of: pid), isFresh: true, opensResolver: false)
+                _ = try EndpointSetup.attach([], to: sandbox.namespace, isFresh: true, opensResolver: false)
             }
             return attachment
         }
@@ -114,7 +119,7 @@ extension NetworkService: NetworkAttaching {
         let sockets: ResolverSockets?
         do {
             sockets = try await blocking { () throws(SystemError) -> ResolverSockets? in
-                try EndpointSetup.attach(plans, to: NetworkNamespace(of: pid), isFresh: true, opensResolver: needsResolver)
+                try EndpointSetup.attach(plans, to: sandbox.namespace, isFresh: true, opensResolver: needsResolver)
             }
         } catch {
             // `release` takes the rules back, so it has to know of them.
