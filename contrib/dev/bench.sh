@@ -24,7 +24,9 @@ python3 "$here/../bench/tasks.py" "${N:-20}" "${CONTAINERS:-500}"
 
 echo "== engines"
 dir=$(mktemp -d /tmp/berth-test-$$-XXXXXX)
-trap 'engine_stop "$dir"; rm -rf "$dir" /tmp/berth-bench' EXIT
+# where it is on a machine that Berth is installed on: in memory, as the other engine's
+run=$(mktemp -d /run/berth-bench-XXXXXX) && ln -s "$run" "$dir/run"
+trap 'engine_stop "$dir"; rm -rf "$dir" "$run" /tmp/berth-bench' EXIT
 engine_start "$dir"
 "$peers" dockerd start >/dev/null
 for host in "$ENGINE_HOST" unix:///run/peers/docker.sock; do
