@@ -204,7 +204,7 @@ package actor RegistryAuthorization {
             throw CodedError(.unavailable, "token server of \(host) answered \(reply.status) \(HTTPStatusText.of(reply.status))\(said.map { ": \($0)" } ?? "")")
         }
         guard let decoded = try? JSONDecoder().decode(Reply.self, from: Data(reply.body)), let value = decoded.token ?? decoded.access_token, !value.isEmpty
-        else { throw CodedError(.unauthenticated, "authorization server of \(host) did not include a token in the response") }
+        else { throw CodedError(.unauthenticated, "authorization server did not include a token in the response") }
         guard value.utf8.count <= 64 << 10, value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
             throw CodedError(.unauthenticated, "authorization server of \(host) returned a malformed token")
         }

@@ -99,10 +99,10 @@ package final class RegistryEndpoint: Sendable {
             let address = address()
             do {
                 let response = try await send(request, to: address)
-                if isPlainTextRefused(response, address), tryNextScheme() { continue }
+                if isPlainTextRefused(response, address), tryNextScheme(after: address) { continue }
                 scheme.withLock { $0.isSettled = true }
                 return response
-            } catch let error where Self.isOtherKindOfServer(error) && tryNextScheme() {
+            } catch let error where Self.isOtherKindOfServer(error) && tryNextScheme(after: address) {
                 continue
             } catch {
                 throw RegistryErrors.failure(error, method: request.method.capitalized, url: Self.withoutQuery(address))
@@ -242,9 +242,11 @@ package final class RegistryEndpoint: Sendable {
         }
     }
 
-    /// - Returns: false when there is none, or when this place has answered before.
-    private func tryNextScheme() -> Bool {
+    /// - Parameter address: what was tried. Several requests at once may find out about the same scheme: only the first of them goes on to the next.
+    /// - Returns: false when there is none, or when this place has answered this scheme before.
+    private func tryNextScheme(after address: String) -> Bool {
         scheme.withLock { scheme in
+            guard address.hasPrefix("\(host.schemes[scheme.index])://") else { return true }
             guard !scheme.isSettled, scheme.index + 1 < host.schemes.count else { return false }
             scheme.index += 1
             return true
