@@ -90,3 +90,17 @@ def test_a_container_may_manage_its_cgroups_when_told_so(docker, name):
     make = 'd=/sys/fs/cgroup; [ -d $d/pids ] && d=$d/pids; mkdir $d/own'
     docker.ok("run", "--rm", "--name", name, "--security-opt", "writable-cgroups=true", IMAGE, "sh", "-c", make)
     assert "Read-only file system" in docker.fails("run", "--rm", "--name", name, IMAGE, "sh", "-c", make)
+
+
+def test_nothing_is_mounted_below_proc(cli, tmp_path):
+    for mount in (["-v", f"{tmp_path}:/proc/sys"], ["--tmpfs", "/proc/bus"]):
+        assert "cannot be mounted because it is inside /proc" in cli.fails("run", "--rm", *mount, IMAGE, "true")
+    assert "cannot be mounted because it is not of type proc" in cli.fails("run", "--rm", "-v", f"{tmp_path}:/proc", IMAGE, "true")
+    (tmp_path / "uptime").write_text("1.00 1.00\n")
+    assert cli.ok("run", "--rm", "-v", f"{tmp_path}/uptime:/proc/uptime", IMAGE, "cat", "/proc/uptime") == "1.00 1.00", "lxcfs gives these"
+
+
+def test_a_part_of_a_volume_that_is_not_there_ends_with_127(cli, name):
+    r = cli.run("run", "--rm", "--mount", f"type=volume,src={name},dst=/v,volume-subpath=not/there", IMAGE, "true")
+    cli.run("volume", "rm", name)
+    assert r.returncode == 127 and "cannot access path" in r.stderr and "no such file or directory" in r.stderr, r.stderr

@@ -1,4 +1,6 @@
 import BerthDefaults
+import CLinux
+import Glibc
 import LinuxSystem
 import OCISpec
 
@@ -48,7 +50,32 @@ struct PlannedMount {
     }
 }
 
-/// The spec's mounts as a list of `PlannedMount`, in its order. Pure.
+/// What may be mounted on and below /proc: whoever puts files of their own there deceives what reads them, labels and masks of the runtime included.
+private enum ProcMounts {
+    /// Files of lxcfs and two knobs, as in runc.
+    private static let allowed: Set<String> = [
+        "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg", "/proc/slabinfo", "/proc/net/dev",
+        "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
+    ]
+
+    /// What is wrong with the place; nil when nothing is.
+    static func problem(_ mount: PlannedMount) -> String? {
+        if mount.destination.hasPrefix("/proc/") { return allowed.contains(mount.destination) ? nil : "inside /proc" }
+        guard mount.destination == "/proc" else { return nil }
+        switch mount.source {
+        case .filesystem("proc", _), .remount: return nil
+        case .bind(let path, _) where isProc(path): return nil
+        case .bind, .filesystem, .cgroup: return "not of type proc"
+        }
+    }
+
+    private static func isProc(_ path: String) -> Bool {
+        guard let opened = try? Files.open(path, O_PATH) else { return false }
+        return (try? Mounts.filesystem(of: opened, name: path).f_type) == 0x9fa0  // PROC_SUPER_MAGIC
+    }
+}
+
+/// The spec's mounts as a list of `PlannedMount`, in its order. Looks at nothing but the type of what is bound to /proc.
 enum MountPlan {
     /// - Parameter rootfs: destinations may be written as paths of the host, below it.
     static func make(_ mounts: [RuntimeSpec.Mount], bundle: String, rootfs: String) throws(RuntimeError) -> [PlannedMount] {
@@ -90,6 +117,10 @@ enum MountPlan {
         var destination = RootedPath.cleaned(mount.destination)
         if rootfs != "/", destination.hasPrefix("\(rootfs)/") { destination = String(destination.dropFirst(rootfs.count)) }
         guard destination != "/" else { throw refused("the root itself cannot be mounted over") }
-        return PlannedMount(destination: destination, source: source, options: options, uidMappings: mount.uidMappings, gidMappings: mount.gidMappings)
+        let planned = PlannedMount(destination: destination, source: source, options: options, uidMappings: mount.uidMappings, gidMappings: mount.gidMappings)
+        if let problem = ProcMounts.problem(planned) {
+            throw RuntimeError(.invalidArgument, "error mounting \(planned.label): \"\(rootfs)\(destination)\" cannot be mounted because it is \(problem)")
+        }
+        return planned
     }
 }
