@@ -115,3 +115,45 @@ def test_predefined_networks_stay(cli):
 @pytest.mark.parametrize("options", [["--subnet", "nonsense"], ["--subnet", "10.1.0.0/16", "--gateway", "10.2.0.1"], ["-d", "nosuchdriver"]])
 def test_a_network_that_makes_no_sense_is_refused(cli, name, options):
     cli.fails("network", "create", *options, name, code=1)
+
+
+def test_a_renamed_container_has_its_new_name_in_its_network_too(cli, name):
+    cli.ok("network", "create", f"{name}-net")
+    cli.ok("run", "-d", "--name", name, "--network", f"{name}-net", IMAGE, "sleep", "60")
+    cli.ok("rename", name, f"{name}-new")
+    try:
+        network = json.loads(cli.ok("network", "inspect", f"{name}-net"))[0]
+        assert [container["Name"] for container in network["Containers"].values()] == [f"{name}-new"]
+        assert f"{name}-new" in cli.inspect(f"{name}-new")["NetworkSettings"]["Networks"][f"{name}-net"]["DNSNames"]
+        cli.ok("run", "--rm", "--network", f"{name}-net", IMAGE, "ping", "-c", "1", f"{name}-new")
+        cli.fails("run", "--rm", "--network", f"{name}-net", IMAGE, "ping", "-c", "1", name)
+    finally:
+        cli.ok("rm", "-f", f"{name}-new")
+        cli.ok("network", "rm", f"{name}-net")
+
+
+def test_a_network_may_have_a_smaller_mtu_than_ipv6_needs(cli, name):
+    cli.ok("network", "create", "-o", "com.docker.network.driver.mtu=1000", name)
+    try:
+        assert cli.ok("run", "--rm", "--network", name, IMAGE, "cat", "/sys/class/net/eth0/mtu") == "1000"
+    finally:
+        cli.ok("network", "rm", name)
+
+
+def test_networks_that_a_request_names_stand_for_the_default_one(engine, docker, name):
+    for net in ("a", "b"):
+        docker.ok("network", "create", f"{name}-{net}")
+    try:
+        status, answer = engine.request("POST", f"/containers/create?name={name}", {
+            "Image": IMAGE, "Cmd": ["sleep", "60"], "NetworkingConfig": {"EndpointsConfig": {f"{name}-a": {}, f"{name}-b": {}}}})
+        assert status == 201, answer
+        docker.ok("start", name)
+        assert docker.ok("exec", name, "ls", "/sys/class/net").split() == ["eth0", "eth1", "lo"]
+        docker.ok("stop", "-t", "0", name)
+        docker.ok("network", "disconnect", f"{name}-b", name)
+        docker.ok("start", name)
+        assert docker.ok("exec", name, "ls", "/sys/class/net").split() == ["eth0", "lo"]
+    finally:
+        docker.run("rm", "-f", name)
+        for net in ("a", "b"):
+            docker.ok("network", "rm", f"{name}-{net}")

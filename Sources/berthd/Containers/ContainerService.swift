@@ -88,12 +88,21 @@ struct ContainerService: Sendable {
             do throws(DaemonError) { try store.reserve(name: name, for: old.id) } catch { throw DaemonError(error.code, "Error when allocating new name: \(error.message)") }
             var record = old
             record.name = name
+            for network in record.attachment.endpoints.keys {
+                let names = record.attachment.endpoints[network]?.DNSNames
+                record.attachment.endpoints[network]?.DNSNames = names?.map { $0 == old.name ? name : $0 }
+            }
             do { try await store.save(record) } catch {
                 store.release(name: name, of: old.id)
                 throw error
             }
-            container.mutate { $0.name = name }
+            let renamed = record
+            container.mutate {
+                $0.name = name
+                $0.attachment = renamed.attachment
+            }
             store.release(name: old.name, of: old.id)
+            await environment.networks.rename(old.id, to: name)
             environment.publish("rename", record, ["oldName": "/" + old.name])
         }
     }

@@ -71,6 +71,9 @@ protocol NetworkAttaching: Sendable {
     /// Called once when the process has ended, when a start failed, and at removal. Idempotent; unknown ids are fine. Frees addresses, host ports and rules.
     func release(_ containerID: String) async
 
+    /// A running container has another name from now on.
+    func rename(_ containerID: String, to name: String) async
+
     /// Called once at start-up with every container that still runs: takes their addresses and ports again, repairs rules, removes what belongs to nobody else.
     func restore(_ running: [(container: NetworkContainer, attachment: NetworkAttachment, pid: Int32)]) async throws
 }

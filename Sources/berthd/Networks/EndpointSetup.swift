@@ -66,16 +66,21 @@ enum EndpointSetup {
     }
 
     private static func createPair(_ plan: EndpointPlan, bridge: Int32, namespace: CInt, isHairpin: Bool, through host: RouteConnection) throws(SystemError) {
-        var requests = [
-            LinkRequests.createVeth(plan.hostInterface, peer: .init(name: plan.interface, mac: plan.mac), in: namespace, master: bridge, mtu: plan.mtu),
-            LinkRequests.withoutLinkLocalAddress(named: plan.hostInterface),
-        ]
+        var requests = [LinkRequests.createVeth(plan.hostInterface, peer: .init(name: plan.interface, mac: plan.mac), in: namespace, master: bridge, mtu: plan.mtu)]
+        // A link with a smaller MTU has no IPv6 that could be told anything.
+        if plan.mtu ?? .max >= minimumMTUOfIPv6 { requests.append(LinkRequests.withoutLinkLocalAddress(named: plan.hostInterface)) }
         if plan.isIsolated || isHairpin {
             requests.append(LinkRequests.changePort(named: plan.hostInterface, .init(isIsolated: plan.isIsolated, isHairpin: isHairpin)))
         }
         requests.append(LinkRequests.change(named: plan.hostInterface, .init(up: true)))
-        try host.perform(requests)
+        do throws(SystemError) { try host.perform(requests) } catch where error.errno == .fileExists {
+            // dockerd gives the link its name afterwards, and says so.
+            throw SystemError(call: "error renaming interface", subject: "\(plan.hostInterface) to \(plan.interface)", errno: error.errno)
+        }
     }
+
+    /// RFC 8200, section 5.
+    private static let minimumMTUOfIPv6: UInt32 = 1280
 
     /// Tells the bridges where the MACs are. A port takes this only when it forwards, and it does when its other end is up.
     private static func announce(_ plans: [EndpointPlan], through host: RouteConnection) throws(SystemError) {

@@ -10,7 +10,7 @@ extension NetworkService: NetworkAttaching {
         _ = try HostsFile.extraHosts(container.extraHosts, hostGateway: [.loopback4])
         for server in container.dns where IPAddress(server) == nil { throw DaemonError.invalid("bad parameter: \(server) is not a valid IP address") }
         _ = try portRequests(of: container, address4: .any4, address6: nil, network: nil)
-        let mode = Self.normalized(container.networkMode)
+        let mode = mode(of: container)
         if mode.hasPrefix("container:") { return [:] }
         var result: [String: EndpointSettings] = [:]
         for (name, settings) in container.endpoints {
@@ -22,19 +22,28 @@ extension NetworkService: NetworkAttaching {
             try EndpointValidator.check(settings, in: record)
             result[record.name] = settings.asRequested
         }
-        let own = (try? find(mode))?.name ?? mode
-        if result[own] == nil { result[own] = EndpointSettings() }
+        // Networks that the request names stand for themselves: the mode's is only joined where it names none, as in dockerd.
+        if result.isEmpty || mode == "none" || mode == "host" {
+            let own = (try? find(mode))?.name ?? mode
+            if result[own] == nil { result[own] = EndpointSettings() }
+        }
         try EndpointValidator.check(combination: result.keys.compactMap { network(named: $0) })
         return result
     }
 
     static func normalized(_ mode: String) -> String { mode == "default" || mode.isEmpty ? "bridge" : mode }
 
+    /// Without a default bridge (`--bridge none`) its containers have no network.
+    func mode(of container: NetworkContainer) -> String {
+        let mode = Self.normalized(container.networkMode)
+        return mode == "bridge" && network(named: mode) == nil ? "none" : mode
+    }
+
     // MARK: - Prepare
 
     func prepare(_ container: NetworkContainer) async throws -> NetworkAttachment {
         if active[container.id] != nil { await release(container.id) }
-        let mode = Self.normalized(container.networkMode)
+        let mode = mode(of: container)
         if mode.hasPrefix("container:") { return NetworkAttachment() }
         var attachment = NetworkAttachment(sandboxID: Identifier.random())
         if mode == "host" || mode == "none" { return try withoutBridge(container, mode: mode, attachment) }
@@ -85,10 +94,15 @@ extension NetworkService: NetworkAttaching {
 
     /// The network of the mode first, so that it is eth0; the others by name.
     private func order(_ container: NetworkContainer) throws -> [(NetworkRecord, EndpointSettings)] {
-        let mode = Self.normalized(container.networkMode)
-        let own = try find(mode)
-        var result = [(own, container.endpoints[own.name] ?? container.endpoints[mode] ?? EndpointSettings())]
-        for (name, settings) in container.endpoints.sorted(by: { $0.key < $1.key }) where name != own.name && name != mode {
+        let mode = mode(of: container)
+        var result: [(NetworkRecord, EndpointSettings)] = []
+        var taken: Set<String> = []
+        let own = container.endpoints.isEmpty ? try find(mode) : try? find(mode)
+        if let own, let settings = container.endpoints[own.name] ?? container.endpoints[mode] ?? (container.endpoints.isEmpty ? EndpointSettings() : nil) {
+            result.append((own, settings))
+            taken = [own.name, mode]
+        }
+        for (name, settings) in container.endpoints.sorted(by: { $0.key < $1.key }) where !taken.contains(name) {
             // A network that was removed since is an error of the start, as for dockerd.
             result.append((try find(name), settings))
         }
@@ -98,7 +112,7 @@ extension NetworkService: NetworkAttaching {
     // MARK: - Connect
 
     func makeSandbox(_ container: NetworkContainer) async throws -> NetworkSandbox? {
-        let mode = Self.normalized(container.networkMode)
+        let mode = mode(of: container)
         if mode.hasPrefix("container:") || mode == "host" { return nil }
         return try await blocking { () throws(SystemError) in try NetworkSandbox() }
     }
@@ -168,12 +182,28 @@ extension NetworkService: NetworkAttaching {
         for address in endpoint.addresses { releaseAddress(address, network: endpoint.networkID) }
     }
 
+    // MARK: - Rename
+
+    func rename(_ containerID: String, to name: String) {
+        guard var state = active[containerID] else { return }
+        let old = state.name
+        state.name = name
+        for index in state.endpoints.indices where !state.endpoints[index].names.isEmpty {
+            let endpoint = state.endpoints[index]
+            names.remove(endpoint.names, addresses: endpoint.addresses, network: endpoint.networkID)
+            state.endpoints[index].names = endpoint.names.map { $0 == old ? name : $0 }
+            state.endpoints[index].settings.DNSNames = state.endpoints[index].names
+            names.add(state.endpoints[index].names, addresses: endpoint.addresses, network: endpoint.networkID)
+        }
+        active[containerID] = state
+    }
+
     // MARK: - Restore
 
     func restore(_ running: [(container: NetworkContainer, attachment: NetworkAttachment, pid: Int32)]) async throws {
         var unresolved: [(String, Int32)] = []
         for (container, attachment, pid) in running {
-            let mode = Self.normalized(container.networkMode)
+            let mode = mode(of: container)
             if mode == "host" || mode == "none" || mode.hasPrefix("container:") { continue }
             var state = ActiveContainer(id: container.id, name: container.name)
             for (name, settings) in attachment.endpoints.sorted(by: { $0.key < $1.key }) {

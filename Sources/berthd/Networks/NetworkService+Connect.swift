@@ -31,7 +31,7 @@ extension NetworkService {
     }
 
     private func checkJoin(_ record: NetworkRecord, _ container: NetworkContainer, _ settings: EndpointSettings) throws {
-        let mode = Self.normalized(container.networkMode)
+        let mode = mode(of: container)
         if record.driver == .host { throw DaemonError.invalid("cannot connect container to host network - container must be created in host network mode") }
         if mode == "host" || mode.hasPrefix("container:") {
             throw DaemonError.invalid("container sharing network namespace with another container or host cannot be connected to any other network")
