@@ -124,3 +124,45 @@ def test_an_unknown_image_is_named(cli):
 def test_a_malformed_reference_is_refused(cli, reference):
     error = cli.fails("pull", "--", reference)
     assert "invalid reference format" in error or "repository name must be lowercase" in error, error
+
+
+def test_an_archive_made_by_id_gives_the_image_no_name(cli, pulled, tmp_path):
+    cli.ok("save", "-o", str(tmp_path / "image.tar"), cli.inspect(pulled, "image")["Id"])
+    with tarfile.open(tmp_path / "image.tar") as tar:
+        index, manifest = (json.load(tar.extractfile(name)) for name in ("index.json", "manifest.json"))
+    assert len(index["manifests"]) == 1 and not index["manifests"][0].get("annotations")
+    assert not manifest[0].get("RepoTags")
+
+
+def test_prune_takes_the_names_that_no_container_was_made_by(cli, name):
+    cli.ok("run", "--name", name, IMAGE, "true")
+    cli.ok("commit", "-c", f"LABEL prune={name}", name, f"{name}:b")
+    for tag in "acd":
+        cli.ok("tag", f"{name}:b", f"{name}:{tag}")
+    cli.ok("rm", name)
+    cli.ok("create", "--name", name, f"{name}:c")
+    out = cli.ok("image", "prune", "-af", "--filter", f"label=prune={name}")
+    assert sorted(re.findall(r"untagged: (\S+)", out)) == [f"{name}:{tag}" for tag in "abd"]
+    cli.ok("rm", name)
+    cli.ok("tag", f"{name}:c", f"{name}:e")
+    cli.ok("create", "--name", name, cli.inspect(f"{name}:c", "image")["Id"])
+    assert re.findall(r"untagged: (\S+)", cli.ok("image", "prune", "-af", "--filter", f"label=prune={name}")) == [f"{name}:c"], "one name stays for the ID"
+    cli.ok("rm", name)
+    assert f"deleted: sha256:" in cli.ok("image", "prune", "-af", "--filter", f"label=prune={name}")
+
+
+def test_changes_of_a_commit_see_the_variables_before_them(cli, name):
+    cli.ok("run", "--name", name, "-e", "A=1", "-e", "B=2", IMAGE, "true")
+    cli.ok("commit", "-c", "ENV A=$B$A C=${A}x D=${NONE:-other} E='$A' F=${A:+set}", "-c", "WORKDIR /w/$C", "-c", "LABEL l=\"$A of $B\"", name, f"{name}:changed")
+    config = cli.inspect(f"{name}:changed", "image")["Config"]
+    cli.ok("rm", name)
+    cli.ok("rmi", f"{name}:changed")
+    assert [entry for entry in config["Env"] if not entry.startswith("PATH=")] == ["A=21", "B=2", "C=1x", "D=other", "E=$A", "F=set"]
+    assert config["WorkingDir"] == "/w/1x" and config["Labels"] == {"l": "21 of 2"}
+
+
+def test_an_image_of_another_platform_can_be_inspected(cli, name):
+    cli.ok("import", "--platform", "linux/riscv64", "-", f"{name}:foreign", input=busybox_image())
+    seen = cli.inspect(f"{name}:foreign", "image")
+    cli.ok("rmi", f"{name}:foreign")
+    assert (seen["Os"], seen["Architecture"]) == ("linux", "riscv64") and seen["Created"]

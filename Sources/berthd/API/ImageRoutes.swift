@@ -149,9 +149,9 @@ enum ImageRoutes {
 
     private static func save(_ request: HTTPRequest, names: [String], service: ImageService) async throws -> HTTPResponse {
         let platforms = try Self.platforms(request)
-        let records = try await service.namesToSave(names, platforms: platforms)
+        let images = try await service.imagesToSave(names)
         return .stream(contentType: "application/x-tar") { writer in
-            try await service.save(records, platforms: platforms) { data in try await writer.write(ByteBuffer(bytes: data)) }
+            try await service.save(images, platforms: platforms) { data in try await writer.write(ByteBuffer(bytes: data)) }
         }
     }
 

@@ -27,6 +27,11 @@ protocol ImageProviding: Sendable {
     /// The ID of the image that a name, an ID or a unique prefix of one leads to now, whatever its platform.
     func identify(_ reference: String) async throws -> String
 
+    /// Bytes of an image's unpacked layers; 0 when it is not here any more.
+    ///
+    /// - Parameter manifest: of the platform that a container runs.
+    func unpackedSize(_ manifest: DockerAPI.Descriptor) async throws -> Int64
+
     /// Number of images, for `/info`.
     func count() async throws -> Int
 

@@ -9,29 +9,31 @@ enum ConfigChange {
         let line = text.trimmed()
         let keyword = line.prefix { !$0.isWhitespace }.uppercased()
         let rest = line.dropFirst(keyword.count).trimmed()
+        // What an instruction sets is seen by the next one.
+        let variables = DockerfileWords(environment: config.env)
         guard !rest.isEmpty || keyword == "CMD" || keyword == "ENTRYPOINT" else { throw DaemonError.invalid("\(keyword) requires at least one argument") }
         switch keyword {
         case "CMD": config.cmd = try command(rest)
         case "ENTRYPOINT": config.entrypoint = try command(rest)
         case "ENV":
-            for (name, value) in try pairs(rest, keyword) {
-                config.env.removeAll { $0.hasPrefix(name + "=") }
-                config.env.append("\(name)=\(value)")
+            for (name, value) in try pairs(rest, keyword, variables) {
+                let entry = "\(name)=\(value)"
+                if let place = config.env.firstIndex(where: { $0.hasPrefix(name + "=") }) { config.env[place] = entry } else { config.env.append(entry) }
             }
-        case "LABEL": for (name, value) in try pairs(rest, keyword) { config.labels[name] = value }
+        case "LABEL": for (name, value) in try pairs(rest, keyword, variables) { config.labels[name] = value }
         case "EXPOSE":
-            for word in rest.split(whereSeparator: \.isWhitespace) {
-                guard let port = ContainerPort(String(word)) else { throw DaemonError.invalid("invalid containerPort: \(word)") }
+            for word in try variables.split(rest) {
+                guard let port = ContainerPort(word) else { throw DaemonError.invalid("invalid containerPort: \(word)") }
                 config.exposedPorts.insert(port.description)
             }
         case "VOLUME":
-            let paths = rest.hasPrefix("[") ? try list(rest) : words(rest)
+            let paths = rest.hasPrefix("[") ? try list(rest) : try variables.split(rest)
             config.volumes.formUnion(paths)
-        case "USER": config.user = unquoted(rest)
+        case "USER": config.user = try variables.joined(rest)
         case "WORKDIR":
-            let path = unquoted(rest)
+            let path = try variables.joined(rest)
             config.workingDir = path.hasPrefix("/") ? path : (config.workingDir ?? "") + "/" + path
-        case "STOPSIGNAL": config.stopSignal = unquoted(rest)
+        case "STOPSIGNAL": config.stopSignal = try variables.joined(rest)
         case "ONBUILD": config.onBuild.append(rest)
         default: throw DaemonError.invalid("\(keyword) is not a valid change command")
         }
@@ -49,50 +51,17 @@ enum ConfigChange {
     }
 
     /// `NAME=value NAME2="a b"`, or of old `NAME the rest`.
-    private static func pairs(_ text: String, _ keyword: String) throws -> [(String, String)] {
-        let parts = words(text)
+    private static func pairs(_ text: String, _ keyword: String, _ variables: DockerfileWords) throws -> [(String, String)] {
+        let parts = try variables.split(text)
         guard let first = parts.first else { throw DaemonError.invalid("\(keyword) must have two arguments") }
         guard first.contains("=") else {
-            let value = text.dropFirst(first.count).trimmed()
+            let value = text.drop { !$0.isWhitespace }.trimmed()
             guard !value.isEmpty else { throw DaemonError.invalid("\(keyword) must have two arguments") }
-            return [(first, unquoted(value))]
+            return [(first, try variables.joined(value))]
         }
         return try parts.map { part in
             guard let equals = part.firstIndex(of: "="), equals > part.startIndex else { throw DaemonError.invalid("Syntax error - can't find = in \"\(part)\". Must be of the form: name=value") }
             return (String(part[..<equals]), String(part[part.index(after: equals)...]))
         }
     }
-
-    /// Words between white space; quotes and backslashes keep it, and are taken away.
-    private static func words(_ text: String) -> [String] {
-        var result: [String] = []
-        var word = ""
-        var hasWord = false
-        var quote: Character?
-        var escaped = false
-        for character in text {
-            if escaped {
-                word.append(character)
-                escaped = false
-            } else if character == "\\" && quote != "'" {
-                escaped = true
-                hasWord = true
-            } else if character == quote {
-                quote = nil
-            } else if quote == nil && (character == "\"" || character == "'") {
-                quote = character
-                hasWord = true
-            } else if quote == nil && character.isWhitespace {
-                if hasWord { result.append(word) }
-                (word, hasWord) = ("", false)
-            } else {
-                word.append(character)
-                hasWord = true
-            }
-        }
-        if hasWord { result.append(word) }
-        return result
-    }
-
-    private static func unquoted(_ text: String) -> String { words(text).joined(separator: " ") }
 }

@@ -31,7 +31,7 @@ extension ImageFacts {
     /// Asks the store for everything.
     init(_ target: OCISpec.Descriptor, from catalog: isolated ImageCatalog) async throws {
         variants = try await catalog.variants(of: target)
-        best = ImageCatalog.best(variants, for: ImagePlatform.host)
+        best = ImageCatalog.best(variants, for: ImagePlatform.host) ?? variants.first { $0.kind == .image && $0.config != nil }
         created = best?.config?.created.flatMap { WallClock(rfc3339: $0) }
         unpacked = []
         parts = [:]

@@ -38,8 +38,11 @@ extension ImageService {
         if let user = users.first(where: \.isRunning) { throw conflict(short, hard: true, "image is being used by running container \(user.containerID.prefix(12))") }
         if force { return }
         if let user = users.first { throw conflict(short, hard: false, "image is being used by stopped container \(user.containerID.prefix(12))") }
-        let repositories = Set(found.names.filter { !isDangling($0.name) }.map { (try? ImageReference(parsing: $0.name))?.name ?? $0.name })
-        if found.names.filter({ !isDangling($0.name) }).count > 1, !repositories.isEmpty { throw conflict(short, hard: false, "image is referenced in multiple repositories") }
+        // A name with a digest comes with the pull of it, and is no second one.
+        let names = found.names.filter { !isDangling($0.name) }
+        let tags = names.filter { (try? ImageReference(parsing: $0.name))?.digest == nil }
+        let repositories = Set(names.map { (try? ImageReference(parsing: $0.name))?.name ?? $0.name })
+        if tags.count > 1 || repositories.count > 1 { throw conflict(short, hard: false, "image is referenced in multiple repositories") }
     }
 
     private static func conflict(_ what: String, hard: Bool, _ why: String) -> DaemonError {
@@ -76,19 +79,37 @@ extension ImageService {
         return items
     }
 
-    /// Removes what has no name, with `dangling=false` everything that no container uses.
+    /// The names of an image that a prune takes: all of one that no container uses; of another those that no container was made by, and never the last.
+    static func namesToPrune(_ names: [ImageStoreClient.Named], usedBy references: [String]) -> [ImageStoreClient.Named] {
+        guard !references.isEmpty else { return names }
+        var kept: Set<String> = []
+        for text in references {
+            guard var reference = try? ImageReference(parsing: text) else { continue }
+            kept.insert(reference.withDefaultTag.description)
+            // NAME:TAG@DIGEST keeps NAME:TAG.
+            guard reference.tag != nil else { continue }
+            reference.digest = nil
+            kept.insert(reference.description)
+        }
+        let unused = names.filter { !isDangling($0.name) && !kept.contains($0.name) }
+        return unused.count == names.count ? unused.dropLast() : unused
+    }
+
+    /// Removes what has no name, with `dangling=false` every name that no container needs.
     func prune(_ filters: ListFilters) async throws -> ImagesPruneReport {
         let danglingOnly = try filters.boolean("dangling") ?? true
         let until = try filters.until(severally: true)
-        let used = Set(users.imageUsers().map(\.imageID))
+        let used = Dictionary(grouping: users.imageReferences(), by: \.imageID).mapValues { $0.map(\.reference) }
         let before = try await layersSize()
         var items: [ImageDeleteItem] = []
-        for entry in try await entries() where !used.contains(entry.id) {
-            if danglingOnly && entry.hasName { continue }
+        for entry in try await entries() {
+            let names = Self.namesToPrune(entry.names, usedBy: used[entry.id] ?? [])
+            if names.isEmpty || danglingOnly && (entry.hasName || used[entry.id] != nil) { continue }
             if let until, entry.arrived >= until { continue }
             guard filters.matchesLabels(entry.facts.labels) else { continue }
             do {
-                items += try await deleteAll(Found(target: entry.target, names: entry.names, spelled: nil))
+                let found = Found(target: entry.target, names: entry.names, spelled: nil)
+                items += names.count == entry.names.count ? try await deleteAll(found) : try await untag(names, of: found)
             } catch {
                 Log.warning("cannot prune image \(entry.id): \(error)")
             }

@@ -154,7 +154,7 @@ extension ImageService {
         let found = try await find(reference)
         let facts = try await catalog.facts([(found.target, found.names.map(\.updated).max() ?? WallClock.now())])[0]
         let variants = facts.variants
-        let best = ImageCatalog.best(variants, for: wanted ?? ImagePlatform.host, strictly: wanted != nil)
+        let best = wanted.map { ImageCatalog.best(variants, for: $0, strictly: true) } ?? facts.best
         if let wanted, best == nil {
             throw DaemonError.notFound("image with reference \(reference) was found but does not provide the specified platform (\(ImagePlatform.text(wanted)))")
         }

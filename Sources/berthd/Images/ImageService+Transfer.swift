@@ -125,7 +125,7 @@ extension ImageService {
     private func namesToPush(_ reference: ImageReference) async throws -> [ImageStoreClient.Named] {
         if reference.tag != nil {
             guard let named = try await client.get(reference.description) else {
-                throw DaemonError.notFound("tag does not exist: \(reference.familiar)")
+                throw DaemonError.notFound("An image does not exist locally with the tag: \(reference.familiarName)")
             }
             return [named]
         }
@@ -210,10 +210,17 @@ extension ImageService {
 
     // MARK: - Save
 
-    /// The names of the records that `docker save` means: NAME:TAG one, NAME all tags of the repository, an ID the image.
-    func namesToSave(_ references: [String], platforms: [Platform] = []) async throws -> [String] {
+    /// What of the store goes into an archive of `docker save`.
+    struct SavedImage: Sendable, Equatable {
+        /// Of the record; nil for what was asked for by ID or digest, which goes in without a name.
+        var name: String?
+        var target: OCISpec.Descriptor
+    }
+
+    /// What `docker save` means: NAME:TAG one record, NAME all tags of the repository, an ID or a digest the image without its names.
+    func imagesToSave(_ references: [String]) async throws -> [SavedImage] {
         guard !references.isEmpty else { throw DaemonError.invalid("no image names given") }
-        var result: [String] = []
+        var result: [SavedImage] = []
         for text in references {
             let reference = try? ImageReference(parsing: text)
             var isRepository = reference.map { $0.tag == nil && $0.digest == nil } ?? false
@@ -221,17 +228,29 @@ extension ImageService {
             if isRepository, let reference {
                 let all = try await client.list().filter { (try? ImageReference(parsing: $0.name))?.name == reference.name }
                 guard !all.isEmpty else { throw DaemonError.notFound("No such image: \(text)") }
-                result += all.map(\.name)
+                result += all.map { SavedImage(name: $0.name, target: $0.target) }
             } else {
                 let found = try await find(text)
-                guard let name = found.spelled.flatMap({ spelled in found.names.first { $0.name == spelled.description } }) ?? found.names.first else { throw DaemonError.notFound("No such image: \(text)") }
-                result.append(name.name)
+                let isNamed = found.spelled != nil && found.spelled?.digest == nil
+                result.append(SavedImage(name: isNamed ? found.spelled?.description : nil, target: found.target))
             }
         }
         return result.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
-    func save(_ names: [String], platforms: [Platform], into consume: @escaping @Sendable (Data) async throws -> Void) async throws {
+    func save(_ images: [SavedImage], platforms: [Platform], into consume: @escaping @Sendable (Data) async throws -> Void) async throws {
+        // What goes in without a name has one for as long as that takes: images travel by name.
+        let temporary = "@\(Identifier.random(digits: 16))"
+        let names = images.map { $0.name ?? Self.danglingName($0.target.digest) + temporary }
+        for (image, name) in zip(images, names) where image.name == nil { try await client.put(name, target: image.target) }
+        let result: Result<Void, any Error>
+        do { result = .success(try await export(names, platforms: platforms, into: consume)) } catch { result = .failure(error) }
+        for (image, name) in zip(images, names) where image.name == nil { try? await client.delete(name, sync: false) }
+        try result.get()
+        for image in images { publish("save", id: image.target.digest.description, name: image.target.digest.description) }
+    }
+
+    private func export(_ names: [String], platforms: [Platform], into consume: @escaping @Sendable (Data) async throws -> Void) async throws {
         let transfers = TransferClient(client)
         let (id, stream) = try await transfers.openStream("export")
         let source = TransferTypes_ImageStore.with {
@@ -248,10 +267,6 @@ extension ImageService {
                 try await transfers.run(source: TransferClient.wrap("ImageStore", source), destination: TransferClient.wrap("ImageExportStream", destination)) { _ in }
             }
             try await group.waitForAll()
-        }
-        for name in names {
-            let id = (try? await client.get(name))?.target.digest.description ?? name
-            publish("save", id: id, name: (try? ImageReference(parsing: name))?.familiar ?? name)
         }
     }
 }

@@ -93,6 +93,14 @@ struct ImageService: ImageProviding {
 
     func identify(_ reference: String) async throws -> String { try await find(reference).id }
 
+    func unpackedSize(_ manifest: DockerAPI.Descriptor) async throws -> Int64 {
+        guard let digest = manifest.digest.flatMap({ try? OCISpec.Digest(parsing: $0) }) else { return 0 }
+        let target = OCISpec.Descriptor(mediaType: manifest.mediaType ?? OCISpec.MediaType.ociManifest, digest: digest, size: manifest.size ?? 0)
+        var size: Int64 = 0
+        for chainID in try await catalog.variants(of: target).first?.chainIDs ?? [] { size += try await catalog.layerSize(chainID) }
+        return size
+    }
+
     func count() async throws -> Int { Set(try await client.list().map(\.target.digest)).count }
 
     func diskUsage() async throws -> (images: [ImageSummary], layersSize: Int64) {

@@ -26,8 +26,13 @@ struct ImageUserIndex: Sendable {
 /// Who uses which image; implemented by what knows the containers.
 protocol ImageUserLookup: Sendable {
     func imageUsers() -> [ImageUser]
+    /// The image of every container, by the digest of its target and as the user wrote it.
+    func imageReferences() -> [(imageID: String, reference: String)]
 }
 
 extension ContainerStore: ImageUserLookup {
     func imageUsers() -> [ImageUser] { all.map(\.imageUser) }
+    func imageReferences() -> [(imageID: String, reference: String)] {
+        all.map(\.record).map { ($0.image.id, $0.config.Image ?? $0.image.reference) }
+    }
 }
