@@ -105,3 +105,29 @@ def test_logs_of_the_local_driver(docker, name):
     assert docker.ok("logs", "--tail", "1", name) == "last"
     assert docker.run("logs", name).stderr == "wrong\n"
     assert docker.ok("logs", "-t", "--tail", "1", name).endswith("Z last")
+
+
+def test_an_exec_that_was_never_started_goes_with_its_container(engine, docker, name):
+    docker.ok("run", "-d", "--name", name, IMAGE, "sleep", "60")
+    exec_id = engine.request("POST", f"/containers/{name}/exec", {"Cmd": ["true"]})[1]["Id"]
+    docker.ok("stop", "-t", "0", name)
+    for _ in range(2):
+        assert engine.request("POST", f"/exec/{exec_id}/start", {"Detach": True})[0] == 404
+        docker.ok("start", name)
+
+
+def test_the_size_of_a_container_is_that_of_its_image_and_its_own(engine, docker, name):
+    docker.ok("run", "--name", name, IMAGE, "dd", "if=/dev/zero", "of=/file", "bs=64k", "count=16")
+    answers = [engine.request("GET", f"/containers/{name}/json?size=1")[1]]
+    answers += [c for c in engine.request("GET", "/containers/json?all=1&size=1")[1] if c["Names"] == [f"/{name}"]]
+    answers += [c for c in engine.request("GET", "/system/df?type=container")[1]["Containers"] if c["Names"] == [f"/{name}"]]
+    assert len(answers) == 3
+    for answer in answers:
+        assert answer["SizeRw"] >= 1 << 20 and answer["SizeRootFs"] >= answer["SizeRw"] + 500_000, answer
+
+
+def test_small_answers_are_dockers(engine):
+    assert engine.request("OPTIONS", "/")[0] == 200
+    assert engine.request("POST", "/containers/create", {}) == (400, {"message": "no command specified"})
+    status, answer = engine.request("POST", "/images/nosuchimage/push?tag=latest")
+    assert (status, answer["message"]) == (404, "An image does not exist locally with the tag: nosuchimage")

@@ -28,6 +28,8 @@ struct EngineAPI: Sendable {
     private func handle(_ head: HTTPRequestHead, body: RequestBody, eventLoop: any EventLoop) async throws -> HTTPResponse {
         let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let (version, path) = try Self.splitVersion(parts[0])
+        // Asked by browsers before they ask anything else; the answer says nothing of what is there.
+        if head.method == .OPTIONS { return HTTPResponse(status: .ok) }
         guard let (handler, parameters) = router.match(head.method, path: path, version: version) else {
             throw DaemonError.notFound("page not found")
         }

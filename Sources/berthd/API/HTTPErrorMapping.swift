@@ -32,9 +32,15 @@ enum HTTPErrorMapping {
         switch error {
         case let error as DaemonError: error
         case let error as CodedError: DaemonError(error.code, error.message)
-        case let error as SystemError: DaemonError(.internalError, error.description)
+        case let error as SystemError: DaemonError(.internalError, goWording(error))
         case is CancellationError: DaemonError(.cancelled, "context canceled")
         default: DaemonError(.internalError, String(describing: error))
         }
+    }
+
+    /// The kernel's reasons as Go spells them, in lower case: clients look for "no such file or directory".
+    private static func goWording(_ error: SystemError) -> String {
+        let reason = error.errno.description
+        return String(error.description.dropLast(reason.count)) + reason.prefix(1).lowercased() + reason.dropFirst()
     }
 }

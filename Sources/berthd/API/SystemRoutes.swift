@@ -75,12 +75,15 @@ struct SystemRoutes: Sendable {
             let containers = environment.store.all
             await environment.layerSizes.keep(only: Set(containers.map(\.id)))
             let sizes = await environment.layerSizes(containers)
-            usage.Containers = containers.map { container in
+            var summaries: [ContainerSummary] = []
+            for container in containers {
                 var summary = environment.views.summary(container, version: request.version)
-                summary.SizeRw = sizes[container.id] ?? 0
-                summary.SizeRootFs = summary.SizeRw
-                return summary
+                let own = sizes[container.id] ?? 0
+                summary.SizeRw = own
+                summary.SizeRootFs = own + (try await environment.images.unpackedSize(container.record.image.manifest))
+                summaries.append(summary)
             }
+            usage.Containers = summaries
         }
         if wants("volume") { usage.Volumes = try await environment.volumes.diskUsage() }
         if wants("build-cache") { usage.BuildCache = [] }

@@ -61,8 +61,9 @@ struct ContainerListing: Sendable {
                 guard isExposed || isPublished else { continue }
             }
             if size {
-                summary.SizeRw = try await environment.supervisor.snapshotUsage(key: record.id, in: record.snapshotter)
-                summary.SizeRootFs = summary.SizeRw
+                let own = try await environment.supervisor.snapshotUsage(key: record.id, in: record.snapshotter)
+                summary.SizeRw = own
+                summary.SizeRootFs = own + (try await environment.images.unpackedSize(record.image.manifest))
             }
             result.append(summary)
             if limit > 0, result.count == limit { break }

@@ -14,7 +14,10 @@ extension ContainerService {
         var warnings = try RequestCompatibility.adapt(&config, &host, request.NetworkingConfig, version: version)
         try validation.validate(&config)
         let reference = config.Image ?? ""
-        guard !reference.isEmpty else { throw DaemonError.invalid("config cannot be empty in order to create a container") }
+        guard !reference.isEmpty else {
+            let isEmpty = (config.Entrypoint ?? []).isEmpty && (config.Cmd ?? []).isEmpty
+            throw DaemonError.invalid(isEmpty ? "no command specified" : "config cannot be empty in order to create a container")
+        }
         try validation.validateSharing(config, host)
         try resolveSharedNamespaces(&host)
         warnings += try validation.settle(&host)

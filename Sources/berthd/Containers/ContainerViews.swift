@@ -39,8 +39,9 @@ struct ContainerViews: Sendable {
         view.NetworkSettings = networkSettings(record)
         if version >= .v(48) { view.ImageManifestDescriptor = record.image.manifest }
         if size {
-            view.SizeRw = try await environment.supervisor.snapshotUsage(key: record.id, in: record.snapshotter)
-            view.SizeRootFs = view.SizeRw
+            let own = try await environment.supervisor.snapshotUsage(key: record.id, in: record.snapshotter)
+            view.SizeRw = own
+            view.SizeRootFs = own + (try await environment.images.unpackedSize(record.image.manifest))
         }
         if version < .v(44) { view.Config?.MacAddress = record.endpoints[record.networkMode]?.MacAddress ?? "" }
         return view

@@ -60,7 +60,7 @@ struct ExecService: Sendable {
         let lifecycle = container.lifecycle
         if lifecycle.isRestarting { throw DaemonError.conflict("Container \(container.id) is restarting, wait until the container is running") }
         guard lifecycle.isRunning else { throw DaemonError.conflict("container \(container.id) is not running") }
-        guard !lifecycle.isPaused else { throw DaemonError.conflict("Container \(container.id) is paused, unpause the container before exec") }
+        guard !lifecycle.isPaused else { throw DaemonError.conflict("Container \(container.name) is paused, unpause the container before exec") }
     }
 
     private func find(_ execID: String) throws -> (ManagedContainer, ExecRecord) {
@@ -212,6 +212,14 @@ struct ExecService: Sendable {
             } catch {
                 Log.warning("exec \(exec) of an earlier run stays in its shim: \(error)")
             }
+        }
+    }
+
+    /// An exec that was made and never started goes with the process that it was made for, before anybody hears of its end.
+    func forgetUnstarted(_ container: ManagedContainer) {
+        for exec in container.execs where exec.phase == .created {
+            index.remove(exec.id)
+            container.removeExec(exec.id)
         }
     }
 

@@ -93,6 +93,7 @@ struct ExitMonitor: Sendable {
         // A SIGKILL that nobody sent may be the kernel's answer to the memory limit; its event may still be on the way.
         container.mutate { $0.lifecycle.didExit(code: exit.code, at: exit.at, restarts: delay != nil) }
         HealthMonitor.end(container)
+        execs.forgetUnstarted(container)
         container.answerExitWaiters(exitCode: exit.code)
         environment.publish("die", before, ["exitCode": String(exit.code), "execDuration": String(ranFor.components.seconds)])
 
