@@ -74,9 +74,14 @@ struct TransferClient: Sendable {
                 do throws(GRPCStatus) { _ = try await grpc.unary(TransferAPI.transfer, request, namespace: namespace) } catch { throw DaemonError(error.errorCode, error.message) }
                 return true
             }
-            // When the transfer is done its last events may still be under way; a peer that forgets to end the stream does not hold us.
+            // When the transfer is done its last events may still be under way; a peer that forgets to end the stream does not hold us. Either end may come first.
+            var sawAllEvents = false
             while let isTransfer = try await group.next() {
-                guard isTransfer else { continue }
+                guard isTransfer else {
+                    sawAllEvents = true
+                    continue
+                }
+                if sawAllEvents { break }
                 group.addTask {
                     try? await Task.sleep(for: .seconds(2))
                     return false
