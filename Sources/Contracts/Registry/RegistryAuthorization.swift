@@ -198,6 +198,11 @@ package actor RegistryAuthorization {
         }
         guard reply.status == 200 else {
             let said = RegistryErrorBody.text(reply.body)?.text
+            if case .anonymous = credentials, reply.status == 401 || reply.status == 403, said == nil {
+                // Nobody gave a password that could be wrong: containerd's words, with what the server said.
+                let answer = "\(reply.status) \(HTTPStatusText.of(reply.status)): \(String(decoding: reply.body.prefix(512), as: UTF8.self).filter { !$0.isNewline })"
+                throw CodedError(.unauthenticated, "failed to authorize: failed to fetch anonymous token: unexpected status from GET request to \(realm): \(answer)")
+            }
             if reply.status == 401 || reply.status == 403 {
                 throw CodedError(.unauthenticated, said ?? "unauthorized: incorrect username or password")
             }

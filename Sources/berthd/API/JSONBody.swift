@@ -35,6 +35,7 @@ enum JSONBody {
             guard allowingEmpty else { throw DaemonError.invalid("invalid JSON: got EOF while reading request body") }
             return try decode(type, from: ByteBuffer(string: "{}"))
         }
+        if request.headers.first(name: "Content-Type") == nil { throw DaemonError.invalid("malformed Content-Type header (): mime: no media type") }
         // Foundation's decoder does not look at the fields that nobody asks for: what is no JSON would pass.
         if let failure = syntaxError(bytes) { throw DaemonError.invalid(failure) }
         return try decode(type, from: bytes, fields: CanonicalKeys.name)
