@@ -73,7 +73,7 @@ def test_versions_out_of_range_are_refused(engine):
     status, answer = engine.request("GET", "/containers/json", version="v1.99")
     assert status == 400 and "client version 1.99 is too new" in answer["message"]
     status, answer = engine.request("GET", "/containers/json", version="v1.10")
-    assert status == 400 and "client version 1.10 is too old" in answer["message"]
+    assert status == 400 and "client version 1.10 is too old" in answer
 
 
 def test_an_unknown_path_is_a_404_in_json(engine):

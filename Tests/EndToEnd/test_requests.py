@@ -128,6 +128,8 @@ def test_the_size_of_a_container_is_that_of_its_image_and_its_own(engine, docker
 
 def test_small_answers_are_dockers(engine):
     assert engine.request("OPTIONS", "/")[0] == 200
-    assert engine.request("POST", "/containers/create", {}) == (400, {"message": "no command specified"})
+    assert engine.request("POST", "/containers/create", {}) == (400, {"message": "config cannot be empty in order to create a container"})
+    assert engine.request("POST", "/containers/create", {"Image": ""}) == (400, {"message": "no command specified"})
+    assert engine.request("GET", "/info", version="v1.23") == (400, "client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version\n")
     status, answer = engine.request("POST", "/images/nosuchimage/push?tag=latest")
     assert (status, answer["message"]) == (404, "An image does not exist locally with the tag: nosuchimage")

@@ -15,6 +15,8 @@ struct EngineAPI: Sendable {
             response = try await handle(head, body: body, eventLoop: eventLoop)
         } catch {
             response = HTTPErrorMapping.response(to: error)
+            // Clients of versions before 1.24 know errors as text.
+            if Self.isTooOld(head.uri) { response = .text(HTTPErrorMapping.daemonError(error).message + "\n", status: response.status) }
             Log.debug("\(head.method.rawValue) \(head.uri): \(response.status.code) \(error)")
         }
         response.headers.replaceOrAdd(name: "Api-Version", value: APIVersion.newest.description)
@@ -37,6 +39,11 @@ struct EngineAPI: Sendable {
             method: head.method, path: String(path), query: Query(parts.count > 1 ? parts[1] : ""), headers: head.headers, version: version, parameters: parameters,
             body: body, eventLoop: eventLoop)
         return try await handler(request)
+    }
+
+    private static func isTooOld(_ uri: String) -> Bool {
+        guard uri.hasPrefix("/v"), let version = APIVersion(uri.dropFirst(2).prefix { $0 != "/" }) else { return false }
+        return version < .oldest
     }
 
     /// Takes `/v1.43` off the path. Without it a client speaks the newest version.

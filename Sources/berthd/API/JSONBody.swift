@@ -24,9 +24,10 @@ enum JSONBody {
     /// - Parameter allowingEmpty: an empty body stands for `{}`, where dockerd takes it so.
     /// - Throws: `.invalidArgument` that names the field and the type, as dockerd words it.
     static func decode<T: Decodable>(_ type: T.Type, from request: HTTPRequest, allowingEmpty: Bool = false) async throws -> T {
-        if let contentType = request.headers.first(name: "Content-Type") {
+        let contentType = request.headers.first(name: "Content-Type")?.trimmed() ?? ""
+        if !contentType.isEmpty {
             let media = (contentType.split(separator: ";").first ?? "").trimmed().lowercased()
-            guard media == "application/json" || media.isEmpty else {
+            guard media == "application/json" else {
                 throw DaemonError.invalid("unsupported Content-Type header (\(contentType)): must be 'application/json'")
             }
         }
@@ -35,7 +36,7 @@ enum JSONBody {
             guard allowingEmpty else { throw DaemonError.invalid("invalid JSON: got EOF while reading request body") }
             return try decode(type, from: ByteBuffer(string: "{}"))
         }
-        if request.headers.first(name: "Content-Type") == nil { throw DaemonError.invalid("malformed Content-Type header (): mime: no media type") }
+        if contentType.isEmpty { throw DaemonError.invalid("malformed Content-Type header (): mime: no media type") }
         // Foundation's decoder does not look at the fields that nobody asks for: what is no JSON would pass.
         if let failure = syntaxError(bytes) { throw DaemonError.invalid(failure) }
         return try decode(type, from: bytes, fields: CanonicalKeys.name)

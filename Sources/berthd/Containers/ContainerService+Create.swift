@@ -15,8 +15,8 @@ extension ContainerService {
         try validation.validate(&config)
         let reference = config.Image ?? ""
         guard !reference.isEmpty else {
-            let isEmpty = (config.Entrypoint ?? []).isEmpty && (config.Cmd ?? []).isEmpty
-            throw DaemonError.invalid(isEmpty ? "no command specified" : "config cannot be empty in order to create a container")
+            // Go's clients send the field in any case: then a configuration is there, with nothing in it.
+            throw DaemonError.invalid(config.Image == nil ? "config cannot be empty in order to create a container" : "no command specified")
         }
         try validation.validateSharing(config, host)
         try resolveSharedNamespaces(&host)
