@@ -30,9 +30,11 @@ import Testing
 
     @Test func `a process that rests is looked at ever more rarely, up to once a minute, and one that works every second`() {
         var memory = IdleMemory()
+        let begin = IdleMemory.processorTime()
+        memory.look(used: begin)
+        memory.look(used: begin)
+        // Not less than what the look itself has seen.
         var used = IdleMemory.processorTime()
-        memory.look(used: used)
-        memory.look(used: used)
         var pauses: [Int] = []
         for _ in 0..<8 {
             memory.look(used: used)
