@@ -170,12 +170,15 @@ struct SupervisorClient: Sendable {
                 $0.value = try Runc_Options.with { $0.binaryName = runtime.binaryName }.serializedData()
             }
         }
-        do {
-            return Int32(bitPattern: try await call(TasksAPI.create, request).pid)
-        } catch let error as DaemonError where error.code == .alreadyExists {
-            // The last life's, whose deletion was cut short. One that runs refuses to be deleted.
-            try await deleteTask(id: id)
-            return Int32(bitPattern: try await call(TasksAPI.create, request).pid)
+        let deadline = ContinuousClock.now + Self.repeatingTime
+        while true {
+            do {
+                return Int32(bitPattern: try await call(TasksAPI.create, request).pid)
+            } catch let error as DaemonError where error.code == .alreadyExists && ContinuousClock.now < deadline {
+                // The last life's, whose deletion was cut short. One that runs refuses to be deleted; one that is not there yet is being made for a
+                // daemon that has ended, and is taken back as soon as the supervisor can.
+                if try await deleteTask(id: id) == nil { try await Task.sleep(for: .milliseconds(20)) }
+            }
         }
     }
 

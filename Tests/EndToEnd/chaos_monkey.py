@@ -70,7 +70,14 @@ class Monkey:
 
     def kill_both(self):
         pause = self.pause(0.3)
-        self.engine.kill("berthd", "supervisor")
+        self.engine.kill("berthd")
+        # Asked to end by the last action, it may be between two lives.
+        try:
+            pid = self.engine.supervisor_pid()
+            os.kill(pid, signal.SIGKILL)
+            wait_for(f"the end of {pid}", lambda: not alive(pid))
+        except (OSError, ValueError):
+            pass
         time.sleep(pause)
         self.engine.start(40)
 
@@ -85,10 +92,16 @@ class Monkey:
         return wait_for("a supervisor", living, 30)
 
     def kill_supervisor(self):
-        os.kill(self.supervisor(), signal.SIGKILL)
+        self.signal_supervisor(signal.SIGKILL)
 
     def end_supervisor(self):
-        os.kill(self.supervisor(), signal.SIGTERM)
+        self.signal_supervisor(signal.SIGTERM)
+
+    def signal_supervisor(self, number):
+        try:
+            os.kill(self.supervisor(), number)
+        except ProcessLookupError:  # ended between the look and the signal, as it was told to a moment ago
+            pass
 
     def freeze(self, pid, seconds):
         try:

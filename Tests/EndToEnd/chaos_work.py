@@ -128,6 +128,10 @@ class Server(Worker):
 
     def set_up(self):
         super().set_up()
+        self.locate()
+
+    def locate(self):
+        """A port that the engine chooses is another one after each start."""
         port = self.api.inspect(self.label)["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
         self.url = f"http://127.0.0.1:{port}/"
         wait_for("the server", lambda: not self.refused())

@@ -153,6 +153,8 @@ def test_a_shim_that_is_killed_takes_its_container_along_and_nothing_else(chaos,
             state = wait_for("its end", lambda: (s := api.inspect(victim.label)["State"]) and s["Status"] == "exited" and s, 20)
             assert state["ExitCode"] in (137, 255), state
             api.insist("POST", f"/containers/{victim.label}/start", accept=(204, 304))
+            if victim in served:
+                victim.locate()
         wait_for("the end of its process", lambda: not alive(pid) or start_time(pid) != began)
         for worker in served:
             wait_for("the port", lambda: not worker.refused(), 20)

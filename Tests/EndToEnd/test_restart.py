@@ -102,6 +102,18 @@ def test_a_killed_shim_ends_its_container_and_leaves_nothing(engine, docker, nam
     assert docker.inspect(name)["State"]["Running"] is True
 
 
+def test_a_container_whose_shim_was_killed_is_removed_with_its_attach_socket(engine, docker, name):
+    identity = docker.ok("run", "-d", "--name", name, IMAGE, "sleep", "1000")
+    socket = engine.folder / "run/io" / f"{identity[:20]}.sock"
+    assert socket.exists()
+    pid = docker.inspect(name)["State"]["Pid"]
+    shim = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
+    subprocess.run(["kill", "-9", str(shim)], check=True)
+    wait_for("the end", lambda: docker.inspect(name)["State"]["Status"] == "exited")
+    docker.ok("rm", name)
+    assert not socket.exists()
+
+
 def test_what_an_interrupted_create_left_goes_at_the_next_start(engine, docker, name):
     kept = docker.ok("create", "--name", name, IMAGE, "true")
     containers = engine.folder / "data/daemon/containers"

@@ -1,8 +1,10 @@
 """Storage drivers: the same engine on overlayfs, btrfs and plain copies, each on a disk that suits it."""
+import contextlib
 import io
 import os
 import random
 import re
+import sqlite3
 import subprocess
 import tarfile
 import threading
@@ -238,6 +240,24 @@ def test_a_full_disk_is_an_error_and_takes_nothing_away(world, name):
     docker.ok("rm", name)
     docker.ok("rmi", f"{name}:fits", f"{registry.name}/{name}")
     wait_for("their layers are gone", lambda: not new_ones(engine, before), 10)
+
+
+def test_the_layer_of_an_interrupted_create_goes_at_the_next_start(world, name):
+    """A crash after the layer was made and before the container was recorded."""
+    engine, docker, driver, _ = world
+    kept = docker.ok("create", *NET, "--name", f"{name}-kept", IMAGE, "echo", "kept")
+    before = settled(engine)
+    stray = docker.ok("create", *NET, "--name", name, IMAGE, "true")
+    assert len(new_ones(engine, before)) == 1
+    engine.stop()
+    with contextlib.closing(sqlite3.connect(engine.folder / "data/daemon/berthd.db")) as database, database:
+        assert database.execute("DELETE FROM container WHERE id = ?", (stray,)).rowcount == 1
+    engine.start()
+    assert docker.ok("ps", "-aq", "--no-trunc") == kept
+    assert not (engine.folder / "data/daemon/containers" / stray).exists()
+    wait_for("its layer is gone", lambda: not new_ones(engine, before), 10)
+    assert docker.ok("start", "-a", f"{name}-kept") == "kept"
+    docker.ok("rm", f"{name}-kept")
 
 
 @pytest.mark.parametrize("driver,why", [("devicemapper", "device mapper"), ("aufs", "aufs patched in"), ("zfs", "OpenZFS"), ("fuse-overlayfs", "/dev/fuse"), ("cephfs", "unknown")])

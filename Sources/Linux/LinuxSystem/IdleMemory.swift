@@ -7,16 +7,23 @@ package import Glibc
 /// (the kernel maps sixteen at a time). The first is returned by malloc_trim(3). The second is unmapped by madvise(2) with MADV_DONTNEED: the pages are clean and stay in the page cache, from
 /// where they come back with a minor fault, so a daemon that wakes up pays some hundred microseconds once.
 ///
-/// `look` is called about once a second by a thread that has nothing else to do. It acts when the process has worked since the last time and works no more.
+/// `look` is called by a thread that has nothing else to do: once a second while the process works, ever more rarely while it rests. It acts when the process has worked since the last time and
+/// works no more.
 package struct IdleMemory {
     /// Processor time in a second below which a process rests, nanoseconds.
     private static let restingNanoseconds: UInt64 = 5_000_000
     /// Processor time after which there may be something to give back, nanoseconds.
     private static let worthwhileNanoseconds: UInt64 = 10_000_000
 
+    /// Between two looks, seconds: while the process works, and at most when it has rested for long. A look wakes a processor.
+    private static let shortestPause = 1
+    private static let longestPause = 64
+
     private let program: [MappedRange]
     private var lastSeen: UInt64 = 0
     private var lastGiven: UInt64 = 0
+    /// Until the next look, seconds.
+    package private(set) var pause = Self.shortestPause
 
     package init() { program = MappedRange.unwrittenProgram() }
 
@@ -26,11 +33,15 @@ package struct IdleMemory {
     package mutating func look(used: UInt64 = Self.processorTime()) -> Bool {
         let rests = used - lastSeen < Self.restingNanoseconds
         lastSeen = used
-        guard rests, used - lastGiven > Self.worthwhileNanoseconds else { return false }
+        guard rests, used - lastGiven > Self.worthwhileNanoseconds else {
+            pause = rests ? min(pause * 2, Self.longestPause) : Self.shortestPause
+            return false
+        }
         malloc_trim(0)
         for range in program { madvise(UnsafeMutableRawPointer(bitPattern: range.start), range.length, MADV_DONTNEED) }
         lastGiven = Self.processorTime()
         lastSeen = lastGiven
+        pause = Self.shortestPause
         return true
     }
 
@@ -44,9 +55,9 @@ package struct IdleMemory {
     /// - Returns: the signal's number.
     package mutating func rest(untilOneOf signals: sigset_t) -> CInt {
         var signals = signals
-        var second = timespec(tv_sec: 1, tv_nsec: 0)
         while true {
-            let number = sigtimedwait(&signals, nil, &second)
+            var timeout = timespec(tv_sec: pause, tv_nsec: 0)
+            let number = sigtimedwait(&signals, nil, &timeout)
             if number > 0 { return number }
             look()
         }

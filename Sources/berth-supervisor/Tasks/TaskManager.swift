@@ -22,6 +22,8 @@ final class TaskManager: Sendable {
 
     private static let shutdownTimeout = Duration.seconds(3)
     private static let recoveryTimeout = Duration.seconds(5)
+    /// How long a creation that nobody waits for may go on in its shim.
+    private static let creationTimeout = Duration.seconds(60)
     private static let connectPause = Duration.milliseconds(100)
 
     private let root: String
@@ -170,14 +172,16 @@ final class TaskManager: Sendable {
             response = try await shim.call(ShimAPI.delete, .with { $0.id = key.id }, repeats: true)
         } catch {
             // The connection broke before the answer, and the task that was deleted is not there to be deleted again.
-            if error.code == .notFound, let exit = shim.exit {
+            if error.code == .notFound {
+                // Neither is one there that we died in the middle of making: a shim without a task has no reason to stay, and would keep the name.
                 startCleaning(shim, isHalfMade: false)
-                return exit
+                if let exit = shim.exit { return exit }
+                throw error
             }
             shim.stay()
             // The shim went away in the middle: what its clean-up finds is the answer.
             if error.code == .unavailable, shim.hasEnded {
-                if entries.withLock({ if case .live(let current)? = $0[key] { current === shim } else { false } }) { died(shim) }
+                if isCurrent(shim) { died(shim) }
                 if let exit = await shim.exitAfterDeath() { return exit }
             }
             throw error
@@ -188,10 +192,15 @@ final class TaskManager: Sendable {
         return response
     }
 
+    /// Whether it is the one that holds its task's name, and is not being cleaned up.
+    private func isCurrent(_ shim: Shim) -> Bool { entries.withLock { if case .live(let current)? = $0[shim.key] { current === shim } else { false } } }
+
     /// Lets the shim end and removes the bundle, while the task's name stays taken.
     /// - Parameter isHalfMade: the creation failed or was given up: there may be a container, and it has to go first.
     private func startCleaning(_ shim: Shim, isHalfMade: Bool) {
         entries.withLock { entries in
+            // Once: a second cleaning would end after the name was given to somebody else.
+            if !isHalfMade { guard case .live(let current)? = entries[shim.key], current === shim else { return } }
             // Inside the lock: the entry must be there before the task takes it away.
             entries[shim.key] = .cleaning(
                 Task { [self] in
@@ -207,20 +216,23 @@ final class TaskManager: Sendable {
         }
     }
 
-    /// Kills and deletes what a failed creation may have left in its shim.
+    /// Kills and deletes what a failed creation may have left in its shim. One that was given up in the middle goes on in the shim until it is through.
     private func abandon(_ shim: Shim) async {
-        do {
-            _ = try await shim.call(ShimAPI.delete, .with { $0.id = shim.id }, timeout: Self.recoveryTimeout)
-        } catch {
-            guard error.code != .notFound, error.code != .unavailable else { return }
-            let kill = Shim_KillRequest.with {
-                $0.id = shim.id
-                $0.signal = 9
-                $0.all = true
+        let deadline = ContinuousClock.now + Self.creationTimeout
+        while ContinuousClock.now < deadline {
+            do {
+                _ = try await shim.call(ShimAPI.delete, .with { $0.id = shim.id }, timeout: Self.recoveryTimeout)
+                return
+            } catch {
+                guard error.code != .notFound, error.code != .unavailable else { return }
+                let kill = Shim_KillRequest.with {
+                    $0.id = shim.id
+                    $0.signal = 9
+                    $0.all = true
+                }
+                _ = try? await shim.call(ShimAPI.kill, kill, timeout: Self.recoveryTimeout)
+                try? await Task.sleep(for: Self.connectPause)
             }
-            _ = try? await shim.call(ShimAPI.kill, kill, timeout: Self.recoveryTimeout)
-            _ = try? await shim.call(ShimAPI.wait, .with { $0.id = shim.id }, timeout: Self.recoveryTimeout)
-            _ = try? await shim.call(ShimAPI.delete, .with { $0.id = shim.id }, timeout: Self.recoveryTimeout)
         }
     }
 

@@ -97,7 +97,7 @@ extension ContainerService {
         await connect(container.takePending(), to: record.id)
         // The disk is waited for while the process starts: a crash in between leaves a task that reconciliation adopts.
         async let saved: Void = store.save(committed)
-        try await supervisor.startTask(id: record.id)
+        try await startTask(record.id)
         try await saved
         container.mutate {
             // What `rename` and `update` may have changed is not touched: they wait for the same lock.
@@ -112,6 +112,18 @@ extension ContainerService {
             // containerd words the shim's part of it; our supervisor passes on what the shim said.
             let part = error.message.hasPrefix("OCI runtime create failed: ") ? "failed to create shim task: " : ""
             throw DaemonError(error.code, "failed to create task for container: \(part)\(error.message)")
+        }
+    }
+
+    /// A start whose answer was lost may have been carried out: a process that has run must not run a second time.
+    private func startTask(_ id: String) async throws {
+        do {
+            try await supervisor.startTask(id: id)
+        } catch let error as DaemonError where error.code == .unavailable {
+            switch try? await supervisor.task(id: id).status {
+            case .running, .paused, .stopped: return
+            case .created, .unknown, nil: throw error
+            }
         }
     }
 
@@ -144,6 +156,8 @@ extension ContainerService {
         guard container.mayHaveTask else { return }
         _ = try await supervisor.deleteTask(id: container.id)
         try await supervisor.deleteContainer(id: container.id)
+        // A shim that was killed has left it.
+        unlink(environment.attachSocket(of: container.id))
         container.mayHaveTask = false
     }
 

@@ -57,6 +57,11 @@ extension ContainerService {
     /// SIGKILL and the wait for it to take effect.
     func killAndWait(_ container: ManagedContainer) async throws {
         try await send(UInt32(SIGKILL), to: container, byUser: true)
+        try await waitForDeath(of: container)
+    }
+
+    /// After SIGKILL: an answer without an error says that the process is gone.
+    private func waitForDeath(of container: ManagedContainer) async throws {
         if await waitForExit(of: container, for: Self.killPatience) { return }
         throw DaemonError.internalError("tried to kill container, but did not receive an exit event")
     }
@@ -88,7 +93,7 @@ extension ContainerService {
             let stopSignal = try SignalNumber.parse(container.record.config.StopSignal.flatMap { $0.isEmpty ? nil : $0 } ?? "SIGTERM")
             // A signal that means stop keeps the restart policy away; SIGHUP and the like do not.
             try await send(number, to: container, byUser: number == UInt32(SIGKILL) || number == stopSignal)
-            if number == UInt32(SIGKILL) { _ = await waitForExit(of: container, for: Self.killPatience) }
+            if number == UInt32(SIGKILL) { try await waitForDeath(of: container) }
         } catch let error as DaemonError {
             throw DaemonError(error.code, "cannot kill container: \(nameOrID): \(error.message)")
         }

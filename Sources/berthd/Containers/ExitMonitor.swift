@@ -1,6 +1,7 @@
 import BerthDefaults
 import ContainerdAPI
 import DockerAPI
+import Glibc
 import GRPCSocket
 import SwiftProtobuf
 
@@ -149,6 +150,7 @@ struct ExitMonitor: Sendable {
     private func collectStranger(_ id: String) async {
         _ = try? await environment.supervisor.deleteTask(id: id)
         try? await environment.supervisor.deleteContainer(id: id)
+        unlink(environment.attachSocket(of: id))
     }
 
     // MARK: Reconciliation

@@ -13,6 +13,8 @@ final class FakeShim: Sendable {
         var silent: Set<String> = []
         /// Methods that fail with this code.
         var failing: [String: Int32] = [:]
+        /// How often a method that fails does so before it works; no entry: always.
+        var failures: [String: Int] = [:]
         /// Methods at whose first call the connection breaks instead of an answer, and how they fail from then on (0: not at all).
         var breaking: [String: Int32] = [:]
         /// Every connection is closed as soon as it is made.
@@ -99,7 +101,13 @@ final class FakeShim: Sendable {
 
     private func answer(_ method: String) -> (any Message)? {
         calls.withLock { $0.append(method) }
-        let behaviour = behaviour.withLock { $0 }
+        let behaviour = behaviour.withLock { behaviour in
+            if let left = behaviour.failures[method] {
+                behaviour.failures[method] = left - 1
+                if left <= 0 { behaviour.failing[method] = nil }
+            }
+            return behaviour
+        }
         if behaviour.silent.contains(method) { return nil }
         if let code = behaviour.failing[method] {
             return TTRPC_Response.with {

@@ -87,6 +87,30 @@ import Testing
         }
     }
 
+    @Test func `a creation that was given up while the shim goes on with it leaves no container`() async throws {
+        try await withSetting { setting in
+            let shim = try await FakeShim(
+                directory: setting.directory + "/a", group: setting.group, behaviour: .init(silent: ["Create"], failing: ["Delete": 9, "Kill": 5], failures: ["Delete": 3]))
+            let creation = Task { try await setting.manager.create(key("a"), request(shim)) }
+            try await eventually { shim.count("Create") == 1 }
+            creation.cancel()
+            await #expect(throws: (any Error).self) { try await creation.value }
+            try await eventually { !setting.exists("a") }
+            #expect(shim.count("Delete") == 4)
+            #expect(shim.count("Shutdown") == 1)
+        }
+    }
+
+    @Test func `a shim without a task does not keep the name of the one that it should have had`() async throws {
+        try await withSetting { setting in
+            let shim = try await FakeShim(directory: setting.directory + "/a", group: setting.group, behaviour: .init(failing: ["Delete": 5]))
+            _ = try await setting.manager.create(key("a"), request(shim))
+            let error = await #expect(throws: GRPCStatus.self) { try await setting.manager.delete(key("a")) }
+            #expect(error?.code == .notFound)
+            #expect(try await setting.manager.create(key("a"), request(shim)) == 42)
+        }
+    }
+
     @Test func `an unknown runtime is an error that names it`() async throws {
         try await withSetting { setting in
             var unknown = request(try await FakeShim(directory: setting.directory + "/a", group: setting.group))

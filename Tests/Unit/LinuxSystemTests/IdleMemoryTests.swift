@@ -27,4 +27,22 @@ import Testing
         #expect(memory.look(used: begin + 901_000_000) == true)
         #expect(memory.look() == false)
     }
+
+    @Test func `a process that rests is looked at ever more rarely, up to once a minute, and one that works every second`() {
+        var memory = IdleMemory()
+        let begin = IdleMemory.processorTime()
+        memory.look(used: begin)
+        memory.look(used: begin)
+        // Not less than what the look itself has seen.
+        var used = IdleMemory.processorTime()
+        var pauses: [Int] = []
+        for _ in 0..<8 {
+            memory.look(used: used)
+            pauses.append(memory.pause)
+            used += 100_000
+        }
+        #expect(pauses == pauses.sorted() && pauses.last == 64)
+        memory.look(used: used + 500_000_000)
+        #expect(memory.pause == 1)
+    }
 }
