@@ -38,7 +38,7 @@ final class SupervisorProcess: Sendable {
         }
         let pid = try start()
         while ContinuousClock.now < deadline {
-            if await answers() {
+            if await answers(within: .milliseconds(200)) {
                 Log.info("started the supervisor, pid \(pid)")
                 return
             }
