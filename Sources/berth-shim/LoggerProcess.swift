@@ -60,13 +60,7 @@ final class LoggerProcess {
 
     /// The shim's own environment is the supervisor's: what concerns the connection to it is nobody else's business.
     private static var environment: [String] {
-        var list: [String] = []
-        var entry = environ
-        while let text = entry.pointee {
-            list.append(String(cString: text))
-            entry += 1
-        }
-        return list.filter { !$0.hasPrefix("TTRPC_ADDRESS=") && !$0.hasPrefix("GRPC_ADDRESS=") }
+        ProgramArguments.environment.filter { !$0.hasPrefix("TTRPC_ADDRESS=") && !$0.hasPrefix("GRPC_ADDRESS=") }
     }
 
     private func becameReady(_ result: Result<Void, Failure>, _ completion: (Result<Void, Failure>) -> Void) {

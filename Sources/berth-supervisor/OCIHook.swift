@@ -32,7 +32,7 @@ enum OCIHook {
             let rootfs = path.hasPrefix("/") ? path : "\(state.bundle)/\(path)"
             let rendered = try words.map { try render($0, state, rootfs: rootfs) }
             guard let program = rendered.first else { throw SupervisorError(.invalidArgument, "no program is named") }
-            try execute(program, rendered, try environment().map { try render($0, state, rootfs: rootfs) })
+            try execute(program, rendered, try ProgramArguments.environment.map { try render($0, state, rootfs: rootfs) })
         } catch {
             var line = "berth-supervisor: oci-hook: \(error)\n"
             line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
@@ -61,16 +61,6 @@ enum OCIHook {
             rest = rest[end.upperBound...]
         }
         return result + rest
-    }
-
-    private static func environment() -> [String] {
-        var result: [String] = []
-        var entry = environ
-        while let pointer = entry.pointee {
-            result.append(String(cString: pointer))
-            entry += 1
-        }
-        return result
     }
 
     private static func execute(_ program: String, _ arguments: [String], _ environment: [String]) throws(SystemError) -> Never {

@@ -123,12 +123,9 @@ struct Environment {
 
     static func current() -> Environment {
         var all: [(name: String, value: String)] = []
-        var entry = environ
-        while let pointer = entry.pointee {
-            let text = String(cString: pointer)
+        for text in ProgramArguments.environment {
             let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             if parts.count == 2 { all.append((String(parts[0]), String(parts[1]))) }
-            entry += 1
         }
         return Environment(all: all)
     }

@@ -72,12 +72,13 @@ final class SupervisorProcess: Sendable {
     /// - Throws: CancellationError.
     private func waitForEnd() async throws {
         guard let watched = ProcessEnd(listeningOn: config.supervisorSocket) else { return try await Task.sleep(for: Self.retryInterval) }
+        // However the wait ends, the descriptor is closed.
+        defer { watched.cancel() }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await watched.wait() }
             group.addTask { try await Task.sleep(for: Self.checkInterval) }
             _ = try await group.next()
             group.cancelAll()
-            watched.cancel()
         }
     }
 

@@ -7,6 +7,8 @@ package enum Defaults {
     package static let supervisorSocket = "/run/berth/supervisor.sock"
     /// The containerd namespace of berthd's containers: what Docker tooling looks for.
     package static let containerdNamespace = "moby"
+    /// Records of images without a name begin so, as dockerd's; the digest follows.
+    package static let namelessImagePrefix = "moby-dangling@"
     /// Keys of snapshots that nobody but their lease keeps begin so.
     package static let temporarySnapshotPrefix = "berth-extract-"
     /// Label of a snapshot that may take so many bytes.

@@ -72,12 +72,10 @@ package struct MappedRange: Sendable {
     /// The parts of this program that are its file's to the letter: the loaded segments without the right to write (elf(5)). What the dynamic linker writes to before it protects it belongs to
     /// a writable segment and is not among them.
     package static func unwrittenProgram() -> [MappedRange] {
-        guard let headers = UnsafePointer<Elf64_Phdr>(bitPattern: getauxval(UInt(AT_PHDR))) else { return [] }
-        let segments = UnsafeBufferPointer(start: headers, count: Int(getauxval(UInt(AT_PHNUM))))
-        // A position independent program is not where its file says: the headers themselves tell by how much.
-        let base = segments.first { $0.p_type == UInt32(PT_PHDR) }.map { UInt(bitPattern: headers) - UInt($0.p_vaddr) } ?? 0
+        guard let program = ProgramHeaders() else { return [] }
+        let base = program.base
         let page = UInt(sysconf(CInt(_SC_PAGESIZE)))
-        return segments.compactMap { segment in
+        return program.segments.compactMap { segment in
             guard segment.p_type == UInt32(PT_LOAD), segment.p_flags & UInt32(PF_W) == 0 else { return nil }
             // Only whole pages: the last one may be shared with the next segment.
             let start = (base + UInt(segment.p_vaddr) + page - 1) & ~(page - 1)

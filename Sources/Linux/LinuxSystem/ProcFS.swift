@@ -12,17 +12,22 @@ package struct ProcessStat: Sendable {
     /// - Throws: ENOENT or ESRCH when there is no such process.
     package static func of(_ pid: pid_t) throws(SystemError) -> ProcessStat {
         let path = "/proc/\(pid)/stat"
-        let text = try Files.readAll(path)
-        // The name, in parentheses, may itself contain parentheses and spaces: count from the last one.
-        guard let close = text.lastIndex(of: UInt8(ascii: ")")) else { throw SystemError(call: "parse", subject: path, errno: .invalid) }
-        let fields = text[(close + 1)...].split(separator: UInt8(ascii: " "), maxSplits: 20)
+        let fields = try fields(of: path)
         guard fields.count > 19, let state = fields[0].first, let parent = number(fields[1]), let start = number(fields[19]) else {
             throw SystemError(call: "parse", subject: path, errno: .invalid)
         }
         return ProcessStat(state: Character(Unicode.Scalar(state)), parent: pid_t(truncatingIfNeeded: parent), startTime: start)
     }
 
-    private static func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
+    /// The fields from the third one on: `[0]` is the state.
+    static func fields(of path: String) throws(SystemError) -> [ArraySlice<UInt8>] {
+        let text = try Files.readAll(path)
+        // The name, in parentheses, may itself contain parentheses and spaces: count from the last one.
+        guard let close = text.lastIndex(of: UInt8(ascii: ")")) else { throw SystemError(call: "parse", subject: path, errno: .invalid) }
+        return text[(close + 1)...].split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\n") }
+    }
+
+    static func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
         var value: UInt64 = 0
         for digit in digits {
             guard digit &- UInt8(ascii: "0") <= 9 else { return nil }
@@ -42,10 +47,15 @@ package struct ProcHandle: ~Copyable {
     /// Of the caller's own /proc, checked to be the real thing.
     package init(_ path: String = "/proc") throws(SystemError) {
         let opened = try Files.open(path, O_PATH | O_DIRECTORY)
-        guard try Mounts.filesystem(of: opened, name: path).f_type == 0x9fa0 else {
+        guard try Self.isProc(opened, name: path) else {
             throw SystemError(call: "open", subject: "\(path) (not procfs)", errno: .noDevice)
         }
         directory = opened
+    }
+
+    /// Whether a file lies in a procfs, whoever mounted it where.
+    package static func isProc(_ file: borrowing OwnedFD, name: String) throws(SystemError) -> Bool {
+        try Mounts.filesystem(of: file, name: name).f_type == 0x9fa0  // PROC_SUPER_MAGIC
     }
 
     package var rawValue: CInt { directory.rawValue }

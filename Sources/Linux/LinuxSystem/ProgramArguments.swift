@@ -21,7 +21,12 @@ package enum ProgramArguments {
     }()
 
     /// The words, the program's own name first; bytes that are no UTF-8 are replaced.
-    package static var all: [String] {
+    package static var all: [String] { words(vector) }
+
+    /// The environment as it is now, each variable as `NAME=value`, in the order of environ(7).
+    package static var environment: [String] { words(environ) }
+
+    private static func words(_ vector: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> [String] {
         var words: [String] = []
         var next = vector
         while let word = next.pointee {

@@ -16,11 +16,9 @@ package enum ProgramImage {
         var layout = try layout()
         layout.exe_fd = UInt32(raw)
         let pageMap = try Files.open("/proc/self/pagemap")
-        guard let headers = UnsafePointer<Elf64_Phdr>(bitPattern: getauxval(UInt(AT_PHDR))) else { throw SystemError(call: "getauxval", subject: "AT_PHDR", errno: .invalid) }
-        let segments = UnsafeBufferPointer(start: headers, count: Int(getauxval(UInt(AT_PHNUM))))
-        // A program at a place of the kernel's choice has its headers elsewhere than its file says.
-        let base = segments.first { $0.p_type == UInt32(PT_PHDR) }.map { UInt(bitPattern: headers) - UInt($0.p_vaddr) } ?? 0
-        for segment in segments where segment.p_type == UInt32(PT_LOAD) {
+        guard let program = ProgramHeaders() else { throw SystemError(call: "getauxval", subject: "AT_PHDR", errno: .invalid) }
+        let base = program.base
+        for segment in program.segments where segment.p_type == UInt32(PT_LOAD) {
             let pages = Pages(segment, base: base)
             if segment.p_flags & UInt32(PF_W) == 0 {
                 try pages.map(raw, executable: segment.p_flags & UInt32(PF_X) != 0)
@@ -29,7 +27,7 @@ package enum ProgramImage {
             }
         }
         // What was written to by nobody but the linker is for reading again.
-        for segment in segments where segment.p_type == UInt32(PT_GNU_RELRO) {
+        for segment in program.segments where segment.p_type == UInt32(PT_GNU_RELRO) {
             let start = (base + UInt(segment.p_vaddr)) & ~4095
             let end = (base + UInt(segment.p_vaddr) + UInt(segment.p_memsz)) & ~4095
             if end > start { mprotect(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), PROT_READ) }
@@ -46,23 +44,24 @@ package enum ProgramImage {
 
     /// Where the parts of this process are, which the call wants to hear again: proc_pid_stat(5), fields 26 to 28 and 45 to 51.
     private static func layout() throws(SystemError) -> prctl_mm_map {
-        let text = try Files.readAll("/proc/self/stat")
-        // The second field, a name in parentheses, may have spaces.
-        let fields = text[(text.lastIndex(of: UInt8(ascii: ")")) ?? text.endIndex)...].dropFirst(2).split(separator: UInt8(ascii: " "))
+        let path = "/proc/self/stat"
+        let fields = try ProcessStat.fields(of: path)
+        func field(_ number: Int) throws(SystemError) -> UInt64 {
+            guard number - 3 < fields.count, let value = ProcessStat.number(fields[number - 3]) else { throw SystemError(call: "parse", subject: path, errno: .invalid) }
+            return value
+        }
         var map = prctl_mm_map()
-        guard fields.count >= 49 else { throw SystemError(call: "read", subject: "/proc/self/stat", errno: .invalid) }
-        func field(_ number: Int) -> UInt64 { fields[number - 3].reduce(0) { $0 &* 10 &+ UInt64($1 &- UInt8(ascii: "0")) } }
-        map.start_code = field(26)
-        map.end_code = field(27)
-        map.start_stack = field(28)
-        map.start_data = field(45)
-        map.end_data = field(46)
-        map.start_brk = field(47)
+        map.start_code = try field(26)
+        map.end_code = try field(27)
+        map.start_stack = try field(28)
+        map.start_data = try field(45)
+        map.end_data = try field(46)
+        map.start_brk = try field(47)
         map.brk = UInt64(UInt(bitPattern: sbrk(0)))
-        map.arg_start = field(48)
-        map.arg_end = field(49)
-        map.env_start = field(50)
-        map.env_end = field(51)
+        map.arg_start = try field(48)
+        map.arg_end = try field(49)
+        map.env_start = try field(50)
+        map.env_end = try field(51)
         return map
     }
 

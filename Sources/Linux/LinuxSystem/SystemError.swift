@@ -13,6 +13,12 @@ package struct Errno: RawRepresentable, Error, Equatable, Hashable, Sendable, Cu
         }
     }
 
+    /// As Go prints it, which clients of engines and runtimes look for: "no such file or directory".
+    package var goDescription: String {
+        let text = description
+        return text.prefix(1).lowercased() + text.dropFirst()
+    }
+
     package static let interrupted = Errno(rawValue: EINTR)
     package static let noSuchFile = Errno(rawValue: ENOENT)
     package static let fileExists = Errno(rawValue: EEXIST)

@@ -1,5 +1,4 @@
 import BerthDefaults
-import CLinux
 import Glibc
 import LinuxSystem
 import OCISpec
@@ -71,7 +70,7 @@ private enum ProcMounts {
 
     private static func isProc(_ path: String) -> Bool {
         guard let opened = try? Files.open(path, O_PATH) else { return false }
-        return (try? Mounts.filesystem(of: opened, name: path).f_type) == 0x9fa0  // PROC_SUPER_MAGIC
+        return (try? ProcHandle.isProc(opened, name: path)) ?? false
     }
 }
 

@@ -166,15 +166,7 @@ struct ShimLauncher: Sendable {
 
     /// Ours, without what is only for us, and with what containerd sets.
     private static let environment: [String] = {
-        var result: [String] = []
-        var entry = environ
-        while let pointer = entry.pointee {
-            let text = String(cString: pointer)
-            let name = text.prefix { $0 != "=" }
-            let own: Set<Substring> = ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "TTRPC_ADDRESS", "GRPC_ADDRESS", "NAMESPACE"]
-            if !own.contains(name) { result.append(text) }
-            entry += 1
-        }
-        return result + ["GOMAXPROCS=2", "MAX_SHIM_VERSION=3"]
+        let own: Set<Substring> = ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "TTRPC_ADDRESS", "GRPC_ADDRESS", "NAMESPACE"]
+        return ProgramArguments.environment.filter { variable in !own.contains(variable.prefix { $0 != "=" }) } + ["GOMAXPROCS=2", "MAX_SHIM_VERSION=3"]
     }()
 }

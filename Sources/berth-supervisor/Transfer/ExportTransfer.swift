@@ -60,7 +60,7 @@ struct ExportTransfer: Sendable {
     private func add(_ target: Descriptor, name: String, to plan: inout Plan) throws {
         var named = target
         // Docker's way to keep an image that has no name. It is none to give to others, and neither is the one that it came here with.
-        let isNameless = name.hasPrefix("moby-dangling@")
+        let isNameless = name.hasPrefix(Defaults.namelessImagePrefix)
         if isNameless { for key in ["io.containerd.image.name", "org.opencontainers.image.ref.name"] { named.annotations[key] = nil } }
         let name = isNameless ? "" : name
         if !name.isEmpty {

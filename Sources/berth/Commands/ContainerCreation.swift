@@ -82,7 +82,7 @@ final class IDFile {
             throw CommandFailure("container ID file found, make sure the other container isn't running or delete \(path)")
         }
         do { try LocalFile.write([], to: path, mode: 0o644) } catch {
-            throw CommandFailure("failed to create the container ID file: open \(path): \(goErrorText(error.errno))")
+            throw CommandFailure("failed to create the container ID file: open \(path): \(error.errno.goDescription)")
         }
     }
 

@@ -126,7 +126,7 @@ struct ArchiveExtraction {
     private let keepsOwners: Bool
 
     init(into directory: String, keepsOwners: Bool) throws {
-        do { root = try DirectoryFD(path: directory) } catch { throw CommandFailure("lstat \(directory): \(goErrorText(error.errno))") }
+        do { root = try DirectoryFD(path: directory) } catch { throw CommandFailure("lstat \(directory): \(error.errno.goDescription)") }
         self.keepsOwners = keepsOwners
     }
 

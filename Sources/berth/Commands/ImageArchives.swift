@@ -81,7 +81,7 @@ enum ImageArchives {
     static func pieces(_ path: String) throws -> () throws -> [UInt8] {
         if path.isEmpty { return { try LocalFile.read(0, limit: 1 << 18) } }
         let source: FileSource
-        do { source = try FileSource(path) } catch { throw CommandFailure("open \(path): \(goErrorText(error.errno))") }
+        do { source = try FileSource(path) } catch { throw CommandFailure("open \(path): \(error.errno.goDescription)") }
         return { try source.next() }
     }
 }

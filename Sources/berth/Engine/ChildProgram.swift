@@ -22,7 +22,7 @@ enum ChildProgram {
         close(toChild.reading)
         close(fromChild.writing)
         guard failure == 0 else {
-            throw CommandFailure("exec: \(goQuoted(name)): " + (failure == ENOENT ? "executable file not found in $PATH" : goErrorText(Errno(rawValue: failure))))
+            throw CommandFailure("exec: \(goQuoted(name)): " + (failure == ENOENT ? "executable file not found in $PATH" : Errno(rawValue: failure).goDescription))
         }
         try? input.withUnsafeBytesThrowing { (raw) throws(SystemError) in try writeAll(writeEnd.rawValue, raw) }
         try? writeEnd.close()

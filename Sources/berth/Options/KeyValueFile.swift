@@ -6,7 +6,7 @@ enum KeyValueFile {
     /// - Parameter lookup: gives the value of a key that stands alone; without it the bare key is kept.
     static func read(_ path: String, lookup: ((String) -> String?)? = nil) throws -> [String] {
         let content: [UInt8]
-        do { content = try LocalFile.read(path) } catch { throw CommandFailure("open \(path): \(goErrorText(error.errno))") }
+        do { content = try LocalFile.read(path) } catch { throw CommandFailure("open \(path): \(error.errno.goDescription)") }
         var lines: [String] = []
         for (index, raw) in content.split(separator: 10, omittingEmptySubsequences: false).enumerated() {
             guard let text = String(validating: raw, as: UTF8.self) else {

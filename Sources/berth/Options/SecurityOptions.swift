@@ -22,7 +22,7 @@ struct SecurityOptions {
             }
             let content: [UInt8]
             do { content = try LocalFile.read(value) } catch {
-                throw CommandFailure("opening seccomp profile (\(value)) failed: open \(value): \(goErrorText(error.errno))")
+                throw CommandFailure("opening seccomp profile (\(value)) failed: open \(value): \(error.errno.goDescription)")
             }
             do { options.append("seccomp=\(try JSONParser.parse(content).text)") } catch {
                 throw CommandFailure("compacting json for seccomp profile (\(value)) failed: \(error)")

@@ -40,7 +40,6 @@ enum HTTPErrorMapping {
 
     /// The kernel's reasons as Go spells them, in lower case: clients look for "no such file or directory".
     private static func goWording(_ error: SystemError) -> String {
-        let reason = error.errno.description
-        return String(error.description.dropLast(reason.count)) + reason.prefix(1).lowercased() + reason.dropFirst()
+        String(error.description.dropLast(error.errno.description.count)) + error.errno.goDescription
     }
 }

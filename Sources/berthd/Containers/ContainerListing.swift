@@ -61,9 +61,8 @@ struct ContainerListing: Sendable {
                 guard isExposed || isPublished else { continue }
             }
             if size {
-                let own = try await environment.supervisor.snapshotUsage(key: record.id, in: record.snapshotter)
-                summary.SizeRw = own
-                summary.SizeRootFs = own + (try await environment.images.unpackedSize(record.image.manifest))
+                let sizes = try await environment.sizes(of: record)
+                (summary.SizeRw, summary.SizeRootFs) = (sizes.own, sizes.whole)
             }
             result.append(summary)
             if limit > 0, result.count == limit { break }

@@ -72,8 +72,8 @@ extension ContainerService {
         let runtime = try environment.runtime(named: record.hostConfig.Runtime ?? "")
         let volumePaths = try await pathsOfVolumes(record)
         environment.publishVolumes("mount", record)
-        let attachment = try await environment.networks.prepare(record.networkContainer)
         let member = record.networkContainer
+        let attachment = try await environment.networks.prepare(member)
         async let making = environment.networks.makeSandbox(member)
         try writeFiles(of: record, attachment)
         let mounts = try await supervisor.snapshotMounts(key: record.id, in: record.snapshotter)

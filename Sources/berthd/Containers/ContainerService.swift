@@ -27,6 +27,12 @@ struct ContainerEnvironment: Sendable {
         }
     }
 
+    /// Bytes of a container's own layer, and of its whole root filesystem.
+    func sizes(of record: ContainerRecord) async throws -> (own: Int64, whole: Int64) {
+        let own = try await supervisor.snapshotUsage(key: record.id, in: record.snapshotter)
+        return (own, own + (try await images.unpackedSize(record.image.manifest)))
+    }
+
     /// The directory with a container's hostname, hosts, resolv.conf and log.
     func directory(of id: String) -> String { "\(config.containersRoot)/\(id)" }
 

@@ -39,9 +39,8 @@ struct ContainerViews: Sendable {
         view.NetworkSettings = networkSettings(record)
         if version >= .v(48) { view.ImageManifestDescriptor = record.image.manifest }
         if size {
-            let own = try await environment.supervisor.snapshotUsage(key: record.id, in: record.snapshotter)
-            view.SizeRw = own
-            view.SizeRootFs = own + (try await environment.images.unpackedSize(record.image.manifest))
+            let sizes = try await environment.sizes(of: record)
+            (view.SizeRw, view.SizeRootFs) = (sizes.own, sizes.whole)
         }
         if version < .v(44) { view.Config?.MacAddress = record.endpoints[record.networkMode]?.MacAddress ?? "" }
         return view

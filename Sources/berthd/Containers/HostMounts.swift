@@ -35,7 +35,7 @@ struct HostMounts: Sendable {
                 throw DaemonError.invalid("path concatenation escapes the base directory: base: \"\(directory)\", subpath: \"\(subpath)\"")
             }
             // Go's words for it: clients take "no such file or directory" for the exit status 127.
-            throw DaemonError.invalid("cannot access path \(directory)/\(subpath): \(error.errno.description.lowercased())")
+            throw DaemonError.invalid("cannot access path \(directory)/\(subpath): \(error.errno.goDescription)")
         }
         let isDirectory = try Files.status(of: found, name: subpath).st_mode & S_IFMT == S_IFDIR
         try attach(try Mounts.cloneTree(of: found, name: subpath, recursive: true), id, name, isDirectory: isDirectory)

@@ -125,7 +125,7 @@ struct FileService: Sendable {
             } catch let error as TarError {
                 throw DaemonError.internalError(error.description)
             } catch let error as SystemError {
-                throw DaemonError.internalError("\(error.call) \(error.subject): \(Self.goText(error.errno))")
+                throw DaemonError.internalError("\(error.call) \(error.subject): \(error.errno.goDescription)")
             }
         }
     }
@@ -206,12 +206,11 @@ struct FileService: Sendable {
     }
 
     /// As Go words it: "not a directory".
-    private static func goText(_ errno: Errno) -> String { errno.description.prefix(1).lowercased() + errno.description.dropFirst() }
 
     private func missing<Value: Sendable>(_ path: String, _ container: String, _ body: @escaping @Sendable () throws(SystemError) -> Value) async throws -> Value {
         do { return try await blocking(body) } catch let error as SystemError {
             if error.errno == .noSuchFile { throw DaemonError.notFound("Could not find the file \(path) in container \(container)") }
-            throw DaemonError.internalError("lstat \(Self.absolute(path)): \(Self.goText(error.errno))")
+            throw DaemonError.internalError("lstat \(Self.absolute(path)): \(error.errno.goDescription)")
         }
     }
 

@@ -164,8 +164,8 @@ struct ImageService: ImageProviding {
     func removeDangling(_ target: OCISpec.Descriptor) async throws { try await client.delete(Self.danglingName(target.digest), sync: false) }
 
     /// As dockerd names them; the supervisor's import does the same.
-    static func danglingName(_ digest: OCISpec.Digest) -> String { "moby-dangling@\(digest)" }
-    static func isDangling(_ name: String) -> Bool { name.hasPrefix("moby-dangling@") }
+    static func danglingName(_ digest: OCISpec.Digest) -> String { Defaults.namelessImagePrefix + "\(digest)" }
+    static func isDangling(_ name: String) -> Bool { name.hasPrefix(Defaults.namelessImagePrefix) }
 
     // MARK: - Events
 

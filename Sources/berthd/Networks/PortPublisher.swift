@@ -120,16 +120,10 @@ extension PortPublisher.Failure {
     var message: String {
         switch self {
         case .allocated(let address, let port): "Bind for \(Self.endpoint(address, port)) failed: port is already allocated"
-        case .bind(let address, let port, let proto, let cause): "failed to bind host port \(Self.endpoint(address, port))/\(proto.rawValue): \(Self.goText(cause.errno))"
+        case .bind(let address, let port, let proto, let cause): "failed to bind host port \(Self.endpoint(address, port))/\(proto.rawValue): \(cause.errno.goDescription)"
         case .allAllocated: "all ports are allocated"
         }
     }
 
     private static func endpoint(_ address: IPAddress, _ port: UInt16) -> String { address.family == .v6 ? "[\(address)]:\(port)" : "\(address):\(port)" }
-
-    /// Go writes the kernel's errors in lower case; clients look for "address already in use".
-    private static func goText(_ errno: Errno) -> String {
-        let text = errno.description
-        return text.prefix(1).lowercased() + text.dropFirst()
-    }
 }
