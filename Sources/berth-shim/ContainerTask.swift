@@ -214,11 +214,13 @@ final class ContainerTask {
         for exec in execs.values { exec.stdio.close() }
         process.stdio.close()
         execs = [:]
-        if !request.rootfs.isEmpty { RootfsMounts.unmount(request.rootfs.count, at: "\(bundle)/rootfs") }
         let exit = process.state.exit
         publish(.delete(container: id, pid: UInt32(process.pid), status: exit?.status ?? 0, at: exit?.time))
         onDeleted(self)
         reply(DeleteResponse(pid: UInt32(process.pid), exitStatus: exit?.status ?? 0, exitedAt: exit?.time).encoded())
+        // After the answer: with the last mount of an overlay the kernel writes out all of the file system below it. Nobody else sees the mount, the files can be
+        // removed meanwhile, and whoever starts the container again waits for the shim's end, which comes after this.
+        if !request.rootfs.isEmpty { RootfsMounts.unmount(request.rootfs.count, at: "\(bundle)/rootfs") }
     }
 
     /// The shim ends.

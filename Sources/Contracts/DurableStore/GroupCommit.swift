@@ -37,6 +37,12 @@ package final class GroupCommit: Sendable {
         self.threads = threads
     }
 
+    /// Makes every commit wait until it is on the disk. After the database was opened: GRDB sets `synchronous = NORMAL` for WAL at the end of opening it, after
+    /// the configuration's own statements.
+    package static func makeDurable(_ writer: any DatabaseWriter) throws {
+        try writer.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA synchronous = FULL") }
+    }
+
     /// Runs `body` inside a transaction, and returns when that is committed.
     /// - Throws: what `body` throws, after its own changes alone were undone; else what SQLite says of the commit.
     package func submit<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {

@@ -9,6 +9,14 @@ enum ContainerRecords {
     private static let columns =
         "id, image, runtime_name, runtime_options, spec, snapshotter, snapshot_key, sandbox, labels, extensions, created, updated"
 
+    /// SQL: whether the labels say how a container's task should be. To the letter that of the index `containers_restart`, or SQLite does not use it.
+    static let asksForRestarts = "instr(labels, '\"containerd.io/restart.status\"') > 0"
+
+    /// The containers of all namespaces that the restart monitor looks after.
+    static func listRestarted(_ db: Database) throws -> [(namespace: String, container: Containers_Container)] {
+        try Row.fetchAll(db, sql: "SELECT \(columns), namespace FROM containers INDEXED BY containers_restart WHERE \(asksForRestarts)").map { (namespace: $0["namespace"], container: try container($0)) }
+    }
+
     static func find(_ id: String, in namespace: String, _ db: Database) throws -> Containers_Container? {
         try Row.fetchOne(
             db, sql: "SELECT \(columns) FROM containers WHERE namespace = ? AND id = ?", arguments: [namespace, id]

@@ -47,13 +47,13 @@ final class MetadataDatabase: Sendable {
         configuration.prepareDatabase { db in
             try db.execute(
                 sql: """
-                    PRAGMA synchronous = FULL;
                     PRAGMA cache_size = -512;
                     PRAGMA wal_autocheckpoint = 500;
                     PRAGMA journal_size_limit = 4194304;
                     """)
         }
         pool = try DatabasePool(path: path, configuration: configuration)
+        try GroupCommit.makeDurable(pool)
         try Self.migrator.migrate(pool)
         commits = GroupCommit(writer: pool, threads: threads)
     }
@@ -130,6 +130,10 @@ final class MetadataDatabase: Sendable {
                     CREATE INDEX lease_resources_resource ON lease_resources (namespace, type, resource);
                     """)
             try StorageTables.create(in: db)
+        }
+        migrator.registerMigration("2") { db in
+            // The restart monitor asks every few seconds, however many containers there are that it has nothing to do with.
+            try db.execute(sql: "CREATE INDEX containers_restart ON containers (namespace, id) WHERE \(ContainerRecords.asksForRestarts)")
         }
         return migrator
     }

@@ -1,7 +1,6 @@
 import BerthDefaults
 import ContainerdAPI
 import FoundationEssentials
-import GRDB
 import GRPCSocket
 import SwiftProtobuf
 
@@ -34,12 +33,9 @@ struct RestartMonitor: Sendable {
 
     private func reconcile() async {
         let wanted: [(namespace: String, container: Containers_Container)]
-        do {
-            wanted = try database.read { db in
-                let rows = try Row.fetchAll(db, sql: "SELECT namespace, id FROM containers WHERE labels LIKE ?", arguments: ["%\"\(Self.prefix)status\"%"])
-                return try rows.compactMap { row in try ContainerRecords.find(row[1], in: row[0], db).map { (row[0], $0) } }
-            }
-        } catch { return Log.error("cannot look for containers to restart", ["error": "\(error)"]) }
+        do { wanted = try database.read(ContainerRecords.listRestarted) } catch {
+            return Log.error("cannot look for containers to restart", ["error": "\(error)"])
+        }
         await withTaskGroup(of: Void.self) { group in
             for (namespace, container) in wanted {
                 group.addTask {

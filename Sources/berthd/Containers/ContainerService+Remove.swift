@@ -23,8 +23,8 @@ extension ContainerService {
         }
     }
 
-    /// Everything of a container that does not run: task, network, volumes, layer, files, row. Inside `serially`. The row goes when nothing else is left to
-    /// remove, so that a crash in the middle leaves a container that can be removed again.
+    /// Everything of a container that does not run: task, network, volumes, layer, files, row. Inside `serially`. The row goes when no more than
+    /// files are left to remove, so that a crash in the middle leaves a container that can be removed again.
     func removeLocked(_ container: ManagedContainer, removingVolumes: Bool) async throws {
         guard !container.isRemoved else { return }
         let before = container.lifecycle
@@ -37,11 +37,15 @@ extension ContainerService {
             try await collectTask(of: container)
             async let released: Void = environment.networks.release(record.id)
             HostMounts(environment.config).releaseContainer(record.id)
+            async let collected: Void = container.collected()
             try await supervisor.removeSnapshot(key: record.id, in: record.snapshotter)
             await released
+            try await collected
             await environment.volumes.release(containerID: record.id, removingAnonymous: removingVolumes)
-            DirectoryRemoval.remove(environment.directory(of: record.id))
+            // Beside the row: a directory without one is removed at the next start.
+            async let cleared: Void = DirectoryRemoval.remove(environment.directory(of: record.id))
             try await store.delete(id: record.id, image: record.image.id)
+            await cleared
         } catch {
             container.mutate { $0.lifecycle.removalFailed() }
             let failed = container.record

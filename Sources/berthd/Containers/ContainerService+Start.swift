@@ -83,6 +83,8 @@ extension ContainerService {
         let context = try specContext(for: record, filesOf: host?.id ?? record.id, rootfs: rootfs, volumePaths: volumePaths, networkPath: sandbox?.path)
         let spec = try SpecBuilder(record: record, context: context).build()
         try Files.makeDirectories("\(environment.config.execRoot)/io", mode: 0o700)
+        // Where it failed, the record is replaced.
+        try? await container.collected()
         container.mayHaveTask = true
         try await supervisor.createContainer(
             id: record.id, image: (try? ImageReference(parsing: record.image.reference))?.withDefaultTag.description ?? record.image.reference, spec: Array(JSONBody.encode(spec).readableBytesView), snapshotter: record.snapshotter, runtime: runtime, labels: [:])
@@ -151,14 +153,19 @@ extension ContainerService {
         return failure.error
     }
 
-    /// Gives up the stopped task, then its record: a stock containerd finds the task by the record.
+    /// Gives up the stopped task and lets its record go: a stock containerd finds the task by the record. Returns when the task is gone; the record is on its
+    /// way then, and `ManagedContainer.collected` says when it is gone as well.
     func collectTask(of container: ManagedContainer) async throws {
+        // Where it failed, it is repeated here.
+        try? await container.collected()
         guard container.mayHaveTask else { return }
         _ = try await supervisor.deleteTask(id: container.id)
-        try await supervisor.deleteContainer(id: container.id)
         // A shim that was killed has left it.
         unlink(environment.attachSocket(of: container.id))
-        container.mayHaveTask = false
+        container.collect { [supervisor] in
+            try await supervisor.deleteContainer(id: container.id)
+            container.mayHaveTask = false
+        }
     }
 
     private func pathsOfVolumes(_ record: ContainerRecord) async throws -> [String: String] {

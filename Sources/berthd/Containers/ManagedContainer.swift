@@ -65,6 +65,7 @@ final class ManagedContainer: Sendable {
         var attached = 0
         var removed = false
         var mayHaveTask: Bool
+        var collecting: Task<Void, any Error>?
         var restartsByUser = false
     }
 
@@ -105,6 +106,19 @@ final class ManagedContainer: Sendable {
     var mayHaveTask: Bool {
         get { state.withLock { $0.mayHaveTask } }
         set { state.withLock { $0.mayHaveTask = newValue } }
+    }
+
+    /// Runs the last step of giving the container up in the supervisor beside whatever else is done with it. Within `serially`.
+    func collect(_ body: @escaping @Sendable () async throws -> Void) { state.withLock { $0.collecting = Task { try await body() } } }
+
+    /// Returns when nothing that `collect` began is under way. Asked before anything is made anew under the container's id, and before it is said to be gone.
+    /// - Throws: what the step has thrown, once: then `mayHaveTask` still stands.
+    func collected() async throws {
+        let task = state.withLock { state in
+            defer { state.collecting = nil }
+            return state.collecting
+        }
+        try await task?.value
     }
 
     /// The id as messages show it.

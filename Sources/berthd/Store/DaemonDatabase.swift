@@ -23,7 +23,6 @@ final class DaemonDatabase: Sendable {
     init(path: String, schemas: [any DatabaseSchema.Type]) throws {
         var configuration = Configuration()
         configuration.prepareDatabase { db in
-            try db.execute(sql: "PRAGMA synchronous = FULL")
             try db.execute(sql: "PRAGMA foreign_keys = ON")
             try db.execute(sql: "PRAGMA cache_size = -512")
         }
@@ -33,6 +32,7 @@ final class DaemonDatabase: Sendable {
         for schema in schemas { schema.register(in: &migrator) }
         do {
             queue = try DatabaseQueue(path: path, configuration: configuration)
+            try GroupCommit.makeDurable(queue)
             try migrator.migrate(queue)
             commits = GroupCommit(writer: queue, threads: .singleton)
         } catch {

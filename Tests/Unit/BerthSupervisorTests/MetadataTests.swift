@@ -25,6 +25,25 @@ func withDatabase(_ body: (MetadataDatabase, _ directory: String) async throws -
 }
 
 @Suite struct `The metadata database` {
+    @Test func `a commit is on the disk when it returns`() async throws {
+        try await withDatabase { database, _ in
+            let mode = try await database.write { try Int.fetchOne($0, sql: "PRAGMA synchronous") }
+            #expect(mode == 2)
+        }
+    }
+
+    @Test func `the restart monitor is told of those containers of all namespaces whose labels ask for it`() async throws {
+        try await withDatabase { database, _ in
+            try await database.write { db in
+                for (namespace, id, labels) in [("a", "kept", ["containerd.io/restart.status": "running"]), ("a", "plain", [:]), ("b", "ended", ["containerd.io/restart.status": "stopped"]), ("b", "other", ["restart.status": "running"])] {
+                    _ = try ContainerRecords.create(.with { $0.id = id; $0.labels = labels }, in: namespace, db)
+                }
+            }
+            let found = try database.read(ContainerRecords.listRestarted)
+            #expect(found.map { "\($0.namespace)/\($0.container.id)" }.sorted() == ["a/kept", "b/ended"])
+        }
+    }
+
     @Test func `changes that arrive together are all kept`() async throws {
         try await withDatabase { database, _ in
             try await withThrowingTaskGroup(of: Void.self) { group in
