@@ -11,7 +11,7 @@ enum RootfsMounts {
     /// propagation, which volumes with `rshared` need.
     static func mount(_ mounts: [MountMessage], at rootfs: String) throws(SystemError) {
         try Namespaces.unshare([.mount])
-        try isolate(rootfs)
+        try Mounts.isolate(rootfs)
         var done = 0
         do throws(SystemError) {
             for mount in mounts {
@@ -25,40 +25,6 @@ enum RootfsMounts {
     }
 
     static func unmount(_ count: Int, at rootfs: String) { for _ in 0..<count { try? Mounts.detach(rootfs) } }
-
-    /// Cuts the mount that holds `path` off from its peers.
-    private static func isolate(_ path: String) throws(SystemError) {
-        let point = try mountPoint(of: path)
-        try Mounts.setPropagation(point, .slave, recursive: false)
-    }
-
-    /// The longest mount point that is `path` or above it; the last one wins where several are stacked.
-    private static func mountPoint(of path: String) throws(SystemError) -> String {
-        var best = "/"
-        for line in try Files.readText("/proc/self/mountinfo").split(separator: "\n") {
-            let fields = line.split(separator: " ", maxSplits: 5)
-            guard fields.count > 4 else { continue }
-            let point = unescape(fields[4])
-            if point.utf8.count >= best.utf8.count && (path == point || path.hasPrefix(point == "/" ? "/" : point + "/")) { best = point }
-        }
-        return best
-    }
-
-    /// Blanks, tabs, line feeds and backslashes are octal in mountinfo.
-    private static func unescape(_ text: Substring) -> String {
-        guard text.contains("\\") else { return String(text) }
-        var bytes: [UInt8] = []
-        var rest = Array(text.utf8)[...]
-        while let byte = rest.popFirst() {
-            if byte == UInt8(ascii: "\\"), rest.count >= 3 {
-                bytes.append(rest.prefix(3).reduce(0) { $0 &* 8 &+ ($1 &- 0x30) })
-                rest = rest.dropFirst(3)
-            } else {
-                bytes.append(byte)
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
-    }
 
     // MARK: one mount
 

@@ -1,4 +1,5 @@
 """What must be the same after a container as before it: processes, mounts, links, namespaces, cgroups, packet filter elements, files."""
+import json
 import os
 import re
 import subprocess
@@ -11,9 +12,10 @@ def mounts(folder):
     return sorted(l.split(" ", 3)[3] for l in lines if f" {folder}" in l)
 
 
-def links():
-    out = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True).stdout
-    return sorted(l.split("@")[0].split()[0] for l in out.splitlines() if l.startswith("veth"))
+def links(bridge):
+    """Ends of veth pairs on the engine's bridge, and those on none: what a removed network leaves hanging. Those on other bridges are another engine's."""
+    out = subprocess.run(["ip", "-j", "link", "show", "type", "veth"], capture_output=True, text=True).stdout
+    return sorted(l["ifname"] for l in json.loads(out or "[]") if l.get("master", bridge) == bridge)
 
 
 def cgroup_parents(parent):
@@ -55,4 +57,4 @@ def host_files():
 
 
 def snapshot(folder, bridge):
-    return {"host files": host_files(), "mounts": mounts(folder), "links": links(), "cgroups": cgroups(bridge), "ports": filter_elements(bridge), "processes": shims(folder), "bundles": bundles(folder)}
+    return {"host files": host_files(), "mounts": mounts(folder), "links": links(bridge), "cgroups": cgroups(bridge), "ports": filter_elements(bridge), "processes": shims(folder), "bundles": bundles(folder)}

@@ -1,4 +1,6 @@
 """What containers share with each other and with the host: IPC and shared memory, network files, links, parts of volumes."""
+import subprocess
+
 import pytest
 
 from conftest import IMAGE
@@ -54,6 +56,42 @@ def test_a_network_can_be_removed_as_soon_as_its_container_has_ended(docker, nam
         docker.ok("run", "--name", f"{name}-c", "--network", name, IMAGE, "true")
         docker.ok("network", "rm", name)
         docker.ok("rm", f"{name}-c")
+
+
+@pytest.fixture
+def shared_mount(tmp_path):
+    """A folder whose mounts travel."""
+    subprocess.run(["mount", "-t", "tmpfs", "berth-test", tmp_path], check=True)
+    subprocess.run(["mount", "--make-shared", tmp_path], check=True)
+    yield tmp_path
+    subprocess.run(["umount", "-R", tmp_path], check=True)
+
+
+def test_mounts_travel_as_the_volume_says(docker, name, shared_mount):
+    """What the host mounts arrives with slave and shared, what the container mounts reaches the host with shared alone, and never with the default."""
+    (shared_mount / "in").mkdir()
+    (shared_mount / "out").mkdir()
+    script = "mount -t tmpfs inner /v/out && echo inner >/v/out/word; echo mounted >/v/ready; while [ ! -e /v/go ]; do sleep 0.05; done; cat /v/in/word || true"
+    for propagation, arrives, leaves in [("rshared", True, True), ("rslave", True, False), ("rprivate", False, False)]:
+        docker.ok("run", "-d", "--name", f"{name}-{propagation}", "--cap-add", "SYS_ADMIN", "-v", f"{shared_mount}:/v:{propagation}", IMAGE, "sh", "-c", script)
+        wait_for("the container's mount", (shared_mount / "ready").exists)
+        assert (shared_mount / "out/word").exists() == leaves, propagation
+        subprocess.run(["mount", "-t", "tmpfs", "outer", shared_mount / "in"], check=True)
+        (shared_mount / "in/word").write_text("outer\n")
+        (shared_mount / "go").touch()
+        assert docker.ok("wait", f"{name}-{propagation}") == "0"
+        assert ("outer" in docker.ok("logs", f"{name}-{propagation}")) == arrives, propagation
+        for path in ["in", *(["out"] if leaves else [])]:
+            subprocess.run(["umount", shared_mount / path], check=True)
+        for file in ["ready", "go"]:
+            (shared_mount / file).unlink()
+
+
+def test_a_volume_that_cannot_be_shared_is_refused(docker, name, shared_mount):
+    subprocess.run(["mount", "--make-private", shared_mount], check=True)
+    for propagation, kind in [("shared", "shared"), ("rslave", "shared or slave")]:
+        assert f"path {shared_mount} is mounted on {shared_mount} but it is not a {kind} mount" in docker.fails(
+            "run", "--rm", "--name", f"{name}-{propagation}", "-v", f"{shared_mount}:/v:{propagation}", IMAGE, "true", code=125)
 
 
 def test_a_link_is_a_name_of_the_other_container(docker, name):

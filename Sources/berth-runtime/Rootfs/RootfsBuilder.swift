@@ -22,7 +22,8 @@ struct RootfsBuilder: ~Copyable {
     /// Has the runtime map the ids of a mount of the plan, whose detached clone is the descriptor.
     private let mapIDs: (Int, borrowing OwnedFD) throws(SystemError) -> Void
 
-    /// Separates the mount namespace from the host's propagation and puts the root filesystem on a mount of its own.
+    /// Separates the mount namespace from the host's propagation and puts the root filesystem on a mount of its own. With a shared root only the mount that
+    /// holds it is separated: volumes stay peers of the host's mounts, and what the container mounts in them is seen there.
     ///
     /// Spec: config-linux.md#rootfs-mount-propagation.
     ///
@@ -31,10 +32,15 @@ struct RootfsBuilder: ~Copyable {
         rootPath: String, propagation: String?, ownMountNamespace: Bool, inUserNamespace: Bool, mountLabel: String?, prepared: [Int: CInt],
         mapIDs: @escaping (Int, borrowing OwnedFD) throws(SystemError) -> Void
     ) throws(RuntimeError) {
-        let outer: MountPropagation = propagation == "private" || propagation == "rprivate" ? .private : .slave
         let handle = try attempt { () throws(SystemError) in try ProcHandle() }
         let tree = try during("prepare rootfs") { () throws(SystemError) in
-            if ownMountNamespace { try Mounts.setPropagation("/", outer, recursive: true) }
+            if ownMountNamespace {
+                switch propagation {
+                case "shared", "rshared": try Mounts.isolate(rootPath)
+                case "private", "rprivate": try Mounts.setPropagation("/", .private, recursive: true)
+                default: try Mounts.setPropagation("/", .slave, recursive: true)
+                }
+            }
             let tree = try Mounts.cloneTree(rootPath, recursive: true)
             try Mounts.attach(tree, onto: rootPath)
             if !ownMountNamespace { try Mounts.change(tree, propagation: .private, recursive: true, name: rootPath) }
