@@ -98,6 +98,8 @@ enum DaemonFlags {
         for path in [("--data-root", config.dataRoot), ("--exec-root", config.execRoot)] where !path.1.hasPrefix("/") {
             throw DaemonError.invalid("\(path.0): \"\(path.1)\" is not an absolute path")
         }
+        // Mounts are made on paths below them, and found again in the kernel's list by their names.
+        (config.dataRoot, config.execRoot) = (Files.resolved(config.dataRoot), Files.resolved(config.execRoot))
         guard config.execRoot.utf8.count <= longestExecRoot else {
             throw DaemonError.invalid("--exec-root: \"\(config.execRoot)\" is longer than \(longestExecRoot) bytes: the paths of the sockets below it would be longer than a socket's may be")
         }

@@ -122,6 +122,16 @@ package enum Files {
         }
     }
 
+    /// The absolute path without symlinks, as far as it exists: the rest is kept as it is. realpath(3).
+    package static func resolved(_ path: String) -> String {
+        if let real = realpath(path, nil) {
+            defer { free(real) }
+            return String(cString: real)
+        }
+        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return path }
+        return resolved(String(path[..<slash])) + path[slash...]
+    }
+
     /// Removes a file; one that is already gone is fine.
     package static func remove(_ path: String) throws(SystemError) {
         do throws(SystemError) { try syscall("unlink", on: path) { Glibc.unlink(path) } } catch { if error.errno != .noSuchFile { throw error } }

@@ -6,10 +6,10 @@ package struct HoldingMount: Equatable, Sendable {
     /// Mounts come from a master's peers.
     package let isSlave: Bool
 
-    /// - Parameter path: absolute and without symlinks.
-    package static func of(_ path: String) throws(SystemError) -> HoldingMount { of(path, in: try Files.readText("/proc/self/mountinfo")) }
+    /// - Parameter path: absolute; symlinks in it are followed.
+    package static func of(_ path: String) throws(SystemError) -> HoldingMount { of(Files.resolved(path), in: try Files.readText("/proc/self/mountinfo")) }
 
-    /// The longest mount point that is `path` or above it; the last one wins where several are stacked.
+    /// The longest mount point that is `path`, which has no symlinks, or above it; the last one wins where several are stacked.
     static func of(_ path: String, in mountinfo: String) -> HoldingMount {
         var best = HoldingMount(path: "/", isShared: false, isSlave: false)
         for line in mountinfo.split(separator: "\n") {

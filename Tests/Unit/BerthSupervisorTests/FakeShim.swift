@@ -157,7 +157,7 @@ final class FakeShim: Sendable {
                     context.writeAndFlush(wrapOutboundOut(out), promise: nil)
                 }
                 // As a shim does: it ends after the answer.
-                if request.method == "Shutdown" { context.close(promise: nil) }
+                if request.method == "Shutdown" { Task { [shim] in await shim.die() } }
             }
         }
     }
