@@ -81,9 +81,9 @@ def test_the_roots_may_be_symbolic_links(start, tmp_path):
         (tmp_path / "one").mkdir(exist_ok=True)
         (tmp_path / "one" / name).symlink_to(tmp_path / f"real-{name}")
     engine, client = start("one")
-    client.ok("run", "-d", "--name", "c", "-v", "kept:/v", IMAGE, "sh", "-c", "echo word >/v/file; exec sleep 1000")
-    assert wait_for("the file", lambda: client.run("exec", "c", "cat", "/v/file").stdout) == "word\n"
-    client.ok("cp", "c:/v/file", str(tmp_path / "file"))
+    client.ok("run", "-d", "--name", "keeper", "-v", "kept:/v", IMAGE, "sh", "-c", "echo word >/v/file; exec sleep 1000")
+    assert wait_for("the file", lambda: client.run("exec", "keeper", "cat", "/v/file").stdout) == "word\n"
+    client.ok("cp", "keeper:/v/file", str(tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "word\n"
     assert client.ok("info", "-f", "{{.DockerRootDir}}") == str(tmp_path / "real-data")
     assert "overlay" not in subprocess.run(["grep", str(tmp_path), "/proc/self/mountinfo"], capture_output=True, text=True).stdout
