@@ -54,6 +54,7 @@ struct Supervisor {
                     launcher: launcher),
                 NamespacesService(database: database, events: events),
                 ContainersService(database: database, events: events),
+                SandboxStoreService(database: database),
                 ImagesService(database: database, events: events, collector: storage.collector),
                 LeasesService(database: database, collector: storage.collector),
                 EventsService(exchange: events),

@@ -218,6 +218,7 @@ def test_content_snapshots_leases_and_namespaces(mine, image, name):
     assert "a=b" in mine.ok("namespaces", "ls")
     mine.ok("namespaces", "rm", name)
     assert "overlayfs" in mine.ok("plugins", "ls")
+    assert mine.ok("sandboxes", "ls").split() == ["ID", "CREATED", "RUNTIME"]
 
 
 def test_the_collector_keeps_what_refers_back_to_something_kept(mine, image, name):

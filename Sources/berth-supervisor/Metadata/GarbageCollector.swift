@@ -6,7 +6,7 @@ import Synchronization
 
 /// Removes content and snapshots that nothing refers to.
 ///
-/// Marks from images, containers' snapshots, leases and whatever carries `containerd.io/gc.root`, follows the labels `containerd.io/gc.ref.content…` and
+/// Marks from images, containers' snapshots, labels of sandboxes, leases and whatever carries `containerd.io/gc.root`, follows the labels `containerd.io/gc.ref.content…` and
 /// `containerd.io/gc.ref.snapshot.NAME`, the parents of snapshots and what refers back to something marked (`containerd.io/gc.bref…`), and sweeps the rest, namespace by namespace. Mark and sweep are one write
 /// transaction: whatever a pull or a commit adds comes with its lease in the same transaction, so the collector sees both or neither.
 ///
@@ -126,8 +126,8 @@ final class GarbageCollector: Sendable {
             if let digest = try? Digest(parsing: digest) { graph.pending.append(.content(digest)) }
         }
         for labels in try String.fetchAll(
-            db, sql: "SELECT labels FROM images WHERE namespace = ? AND labels != '{}' UNION ALL SELECT labels FROM containers WHERE namespace = ? AND labels != '{}'",
-            arguments: [namespace, namespace])
+            db, sql: ["images", "containers", "sandboxes"].map { "SELECT labels FROM \($0) WHERE namespace = :namespace AND labels != '{}'" }.joined(separator: " UNION ALL "),
+            arguments: ["namespace": namespace])
         {
             follow(Labels.decode(labels), &graph)
         }

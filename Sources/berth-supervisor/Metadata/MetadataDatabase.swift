@@ -13,6 +13,8 @@ import NIOPosix
 ///                  "moby"     "0f…" "docker.io/…:latest"   "io.containerd.berth.v1" Any bytes        Any …  "overlayfs"  "0f…"         ""
 ///                  labels  extensions       created  updated
 ///                  {…}     message bytes    ns       ns
+/// sandboxes        namespace  id     runtime_name               runtime_options  spec   labels  extensions     sandboxer  created  updated
+///                  "k8s.io"   "pod"  "io.containerd.runc.v2"    Any bytes        Any …  {}      message bytes  ""         ns       ns
 /// images           namespace  name                              media_type  digest       size  annotations  labels  created  updated
 ///                  "moby"     "docker.io/library/busybox:…"     "application/…" "sha256:…" 610  {}          {}      ns       ns
 /// leases           namespace  id      labels   created
@@ -23,7 +25,7 @@ import NIOPosix
 /// ```
 ///
 /// Names are unique within a namespace. A namespace's row appears with the first thing in it. Times are nanoseconds since 1970, labels JSON objects of
-/// strings, messages as protobuf writes them (`extensions` is a `Container` with only that field).
+/// strings, messages as protobuf writes them (`extensions` is a `Container` or `Sandbox` with only that field).
 ///
 /// SQLite in WAL mode with `synchronous=FULL`: what `write` has returned from survives SIGKILL and power loss. Readers see a snapshot and never wait
 /// for the writer.
@@ -135,6 +137,7 @@ final class MetadataDatabase: Sendable {
             // The restart monitor asks every few seconds, however many containers there are that it has nothing to do with.
             try db.execute(sql: "CREATE INDEX containers_restart ON containers (namespace, id) WHERE \(ContainerRecords.asksForRestarts)")
         }
+        migrator.registerMigration("3", migrate: SandboxRecords.createTable)
         return migrator
     }
 

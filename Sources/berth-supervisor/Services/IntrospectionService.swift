@@ -82,7 +82,7 @@ struct IntrospectionService: GRPCService {
         add("io.containerd.streaming.v1", "manager")
         add("io.containerd.transfer.v1", "local")
         for name in [
-            "containers", "content", "diff", "events", "healthcheck", "images", "introspection", "leases", "namespaces", "snapshots", "streaming", "tasks",
+            "containers", "content", "diff", "events", "healthcheck", "images", "introspection", "leases", "namespaces", "sandboxes", "snapshots", "streaming", "tasks",
             "transfer", "version",
         ] { add("io.containerd.grpc.v1", name) }
         return plugins

@@ -89,7 +89,7 @@ struct NamespacesService: GRPCService {
     private static func delete(_ name: String, _ db: Database) throws {
         guard try find(name, db) != nil else { throw SupervisorError(.notFound, "namespace \"\(name)\": not found") }
         var left: [String] = []
-        for (table, what) in [("images", "images"), ("content", "blobs"), ("snapshots", "snapshots"), ("containers", "containers")] {
+        for (table, what) in [("images", "images"), ("content", "blobs"), ("snapshots", "snapshots"), ("containers", "containers"), ("sandboxes", "sandboxes")] {
             let used = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM \(table) WHERE namespace = ?)", arguments: [name]) ?? false
             if used { left.append(what) }
         }
