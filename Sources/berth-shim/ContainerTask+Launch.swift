@@ -60,7 +60,7 @@ extension ContainerTask {
 
     private func undoCreate(_ status: TTRPCStatus, _ completion: (Result<UInt32, TTRPCStatus>) -> Void) {
         process.stdio.discard()
-        if !request.rootfs.isEmpty { RootfsMounts.unmount(request.rootfs.count, at: "\(bundle)/rootfs") }
+        unmountRoot()
         completion(.failure(status))
     }
 

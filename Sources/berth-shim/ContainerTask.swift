@@ -33,6 +33,7 @@ final class ContainerTask {
     private var heldInitExit: ExitRecord?
     /// The runtime's `delete`, begun before anybody asked for it.
     private var deletion: Deletion?
+    private lazy var isRootMounted = !request.rootfs.isEmpty
     private let onDeleted: (ContainerTask) -> Void
 
     var id: String { request.id }
@@ -198,7 +199,18 @@ final class ContainerTask {
         guard runtime.settings.isBundled, deletion == nil else { return }
         let ahead = Deletion()
         deletion = ahead
-        runtime.run(["delete", id]) { ahead.end($0) }
+        runtime.run(["delete", id]) { [self] result in
+            if case .success = result { unmountRoot() }
+            ahead.end(result)
+        }
+    }
+
+    /// With the last mount of an overlay the kernel writes out all of the file system that holds its layers, which takes a millisecond at best. Once: whoever
+    /// has the answer to Delete may use the layers.
+    func unmountRoot() {
+        guard isRootMounted else { return }
+        isRootMounted = false
+        RootfsMounts.unmount(request.rootfs.count, at: "\(bundle)/rootfs")
     }
 
     private func deleteInRuntime(_ force: [String], _ completion: @escaping (Result<Void, RuntimeInvocation.Failure>) -> Void) {
@@ -214,13 +226,11 @@ final class ContainerTask {
         for exec in execs.values { exec.stdio.close() }
         process.stdio.close()
         execs = [:]
+        unmountRoot()
         let exit = process.state.exit
         publish(.delete(container: id, pid: UInt32(process.pid), status: exit?.status ?? 0, at: exit?.time))
         onDeleted(self)
         reply(DeleteResponse(pid: UInt32(process.pid), exitStatus: exit?.status ?? 0, exitedAt: exit?.time).encoded())
-        // After the answer: with the last mount of an overlay the kernel writes out all of the file system below it. Nobody else sees the mount, the files can be
-        // removed meanwhile, and whoever starts the container again waits for the shim's end, which comes after this.
-        if !request.rootfs.isEmpty { RootfsMounts.unmount(request.rootfs.count, at: "\(bundle)/rootfs") }
     }
 
     /// The shim ends.
