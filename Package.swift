@@ -78,7 +78,7 @@ let package = Package(
         .executableTarget(
             name: "berthd",
             dependencies: [
-                "DockerAPI", "ContainerdAPI", "GRPCSocket", "DurableStore", "Registry", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Netlink",
+                "DockerAPI", "ContainerdAPI", "GRPCSocket", "DurableStore", "Registry", "OCISpec", "JSONCodec", "OCILayer", "BerthDefaults", "LinuxSystem", "Netlink",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -91,7 +91,7 @@ let package = Package(
         .executableTarget(
             name: "berth-supervisor",
             dependencies: [
-                "ContainerdAPI", "GRPCSocket", "DurableStore", "Registry", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Cgroups", "CISAL", "CZstd",
+                "ContainerdAPI", "GRPCSocket", "DurableStore", "Registry", "OCISpec", "JSONCodec", "OCILayer", "BerthDefaults", "LinuxSystem", "Cgroups", "CISAL", "CZstd",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
