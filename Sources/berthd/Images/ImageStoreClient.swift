@@ -33,6 +33,8 @@ struct ImageStoreClient: Sendable {
         var labels: [String: String]
         var created: WallClock
         var updated: WallClock
+        /// The name's parts; nil for what is none of Docker's names.
+        var reference: ImageReference?
     }
 
     func call<Request: Message, Response: Message>(_ method: RPCMethod<Request, Response>, _ request: Request, lease: String? = nil) async throws -> Response {
@@ -349,7 +351,8 @@ struct ContentWriter: Sendable {
 extension ImageStoreClient.Named {
     init?(_ image: Images_Image) {
         guard let target = OCISpec.Descriptor(image.target) else { return nil }
-        self.init(name: image.name, target: target, labels: image.labels, created: WallClock(image.createdAt), updated: WallClock(image.updatedAt))
+        self.init(name: image.name, target: target, labels: image.labels, created: WallClock(image.createdAt), updated: WallClock(image.updatedAt),
+            reference: try? ImageReference(parsing: image.name))
     }
 }
 
