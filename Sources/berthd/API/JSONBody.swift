@@ -14,8 +14,14 @@ enum JSONBody {
 
     /// An object whose parts are texts already.
     struct Members {
-        private var buffer = ByteBuffer(string: "{")
-        private var isEmpty = true
+        private var buffer: ByteBuffer
+        private var isEmpty: Bool
+
+        /// - Parameter begun: the object with its first member, without an end; nil: nothing yet.
+        init(begun: ByteBuffer? = nil) {
+            buffer = begun ?? ByteBuffer(string: "{")
+            isEmpty = begun == nil
+        }
 
         mutating func add(_ name: StaticString, text: ByteBuffer) {
             buffer.writeString("\(isEmpty ? "" : ",")\"\(name)\":")

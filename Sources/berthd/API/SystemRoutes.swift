@@ -66,13 +66,12 @@ struct SystemRoutes: Sendable {
         async let images = wants("image") ? images() : nil
         async let containers = wants("container") ? containers(version: request.version) : nil
         async let volumes = wants("volume") ? environment.volumes.diskUsage() : nil
-        // In the order of `DiskUsage`.
-        var answer = JSONBody.Members()
+        // Megabytes when there are many: what follows is appended to it.
+        var answer = JSONBody.Members(begun: try await containers)
         if let found = try await images {
             try answer.add("LayersSize", found.layersSize)
             answer.add("Images", text: found.list)
         }
-        if let text = try await containers { answer.add("Containers", text: text) }
         if let volumes = try await volumes { try answer.add("Volumes", volumes) }
         if wants("build-cache") { try answer.add("BuildCache", [DiskUsage.BuildCacheRecord]()) }
         return .json(text: answer.finish())
@@ -84,12 +83,12 @@ struct SystemRoutes: Sendable {
         return (found.layersSize, try imageAnswers.array(found.images, version: .newest))
     }
 
-    /// Every container with its sizes, as a JSON array.
+    /// Every container with its sizes, as the begin of a JSON object.
     private func containers(version: APIVersion) async throws -> ByteBuffer {
         let containers = environment.store.all.map { ($0, $0.shown) }
         await environment.layerSizes.keep(only: containers.map(\.0.id))
         let sizes = await environment.layerSizes(containers.map { ($0, $1.snapshot) })
-        var list = ContainerListText(environment, version: version, expected: containers.count)
+        var list = ContainerListText(environment, version: version, expected: containers.count, before: "{\"Containers\":")
         var unpacked: [String: Int64] = [:]
         for ((container, (snapshot, health)), size) in zip(containers, sizes) {
             let digest = snapshot.record.image.manifest.digest ?? ""

@@ -15,13 +15,16 @@ struct ContainerListText {
     /// Of a container without labels, ports and mounts, and some more.
     private static let bytesEach = 1200
 
-    /// - Parameter expected: number of containers: the buffer needs not grow then.
-    init(_ environment: ContainerEnvironment, version: APIVersion, expected: Int = 0) {
+    /// - Parameters:
+    ///   - expected: number of containers: the buffer needs not grow then.
+    ///   - before: what stands in front of the array.
+    init(_ environment: ContainerEnvironment, version: APIVersion, expected: Int = 0, before: StaticString = "") {
         views = environment.views
         self.version = version
         linkNames = environment.store.linkNames
         imageNames = ImageNames(images: environment.images)
         buffer.reserveCapacity(expected * Self.bytesEach)
+        buffer.writeStaticString(before)
         buffer.writeStaticString("[")
     }
 

@@ -25,10 +25,20 @@ actor MeasuredSizes {
     /// - Parameter patience: how long sizes that are known from before are waited for. What was never measured is waited for however long it takes.
     /// - Returns: the sizes in the items' order; nil for what cannot be measured, which is asked for again only when it may have changed.
     func sizes(_ items: [Item], patience: Duration = .milliseconds(20), measure: @escaping Measure) async -> [Int64?] {
-        let missing = items.filter { item in known[item.key].map { item.stamp != nil && $0.stamp != item.stamp } ?? true }
+        var sizes: [Int64?] = []
+        sizes.reserveCapacity(items.count)
+        var missing: [Item] = [], changing: [Item] = []
+        for item in items {
+            let one = known[item.key]
+            sizes.append(one?.size)
+            if let one, item.stamp == nil || one.stamp == item.stamp {
+                if item.stamp == nil { changing.append(item) }
+            } else {
+                missing.append(item)
+            }
+        }
+        if missing.isEmpty, changing.isEmpty { return sizes }
         if !missing.isEmpty { await measureAll(missing, measure) }
-        let fresh = Set(missing.map(\.key))
-        let changing = items.filter { $0.stamp == nil && !fresh.contains($0.key) }
         if !changing.isEmpty { await again(changing, patience: patience, measure) }
         return items.map { known[$0.key]?.size }
     }
