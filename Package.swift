@@ -50,6 +50,13 @@ func tests(_ name: String, _ folder: String, _ dependencies: [Target.Dependency]
     .testTarget(name: name, dependencies: dependencies, path: "Tests/\(folder)/\(name)", swiftSettings: strict)
 }
 
+/// Set by `make fuzz`: libFuzzer brings the main function, and everything is built with its instrumentation.
+let fuzzing: [Target] = Context.environment["BERTH_FUZZING"] == nil ? [] : [
+    .executableTarget(
+        name: "parser-fuzzer", dependencies: ["OCILayer", "OCISpec", "JSONCodec"], path: "Tests/Fuzz/ParserFuzzer",
+        swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])])
+]
+
 let package = Package(
     name: "berth",
     products: [
@@ -125,7 +132,9 @@ let package = Package(
             path: "Sources/Contracts/GRPCSocket", swiftSettings: strict),
         .target(
             name: "DurableStore",
-            dependencies: [.product(name: "GRDB", package: "GRDB.swift"), .product(name: "NIOPosix", package: "swift-nio")],
+            dependencies: [
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "GRDBSQLite", package: "GRDB.swift"), .product(name: "NIOPosix", package: "swift-nio"),
+            ],
             path: "Sources/Contracts/DurableStore", swiftSettings: strict),
         .target(
             name: "Registry",
@@ -194,5 +203,5 @@ let package = Package(
         tests(
             "GRPCSocketTests", "Unit",
             ["GRPCSocket", "ContainerdAPI", "BerthDefaults", .product(name: "SwiftProtobuf", package: "swift-protobuf")] + nio),
-    ]
+    ] + fuzzing
 )
