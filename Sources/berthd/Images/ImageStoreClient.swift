@@ -327,6 +327,12 @@ struct ContentWriter: Sendable {
         offset.value = answer.offset > start ? answer.offset : start + Int64(data.count)
     }
 
+    /// Takes away what was written: nobody will go on with it.
+    func abandon(_ client: ImageStoreClient) async {
+        call.finish()
+        _ = try? await client.call(ContentAPI.abort, Content_AbortRequest.with { $0.ref = ref })
+    }
+
     /// - Returns: false when the store has the blob already.
     @discardableResult
     func commit(digest: OCISpec.Digest, labels: [String: String]) async throws -> Bool {
