@@ -348,7 +348,7 @@ def test_zstd_layers_are_unpacked(docker, registry):
 @pytest.fixture
 def elsewhere():
     """An address of this machine that is not on loopback, where plain HTTP would be tried anyway."""
-    link, address = f"bt{os.getpid()}", "198.51.100.77"
+    link, address = f"btr{os.getpid()}", "198.51.100.77"
     subprocess.run(["ip", "link", "add", link, "type", "bridge"], check=True)
     try:
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", link], check=True)
