@@ -10,7 +10,7 @@ PROGRAMS = berth berthd berth-supervisor berth-shim berth-runtime berth-init
 # DEBIAN_FRONTEND and the package lists live in one place, so that `make run` and `make test` work on a fresh machine.
 DEPS = contrib/dev/install-dependencies.sh
 
-.PHONY: help build static deps test-deps run test test-unit test-root test-e2e test-chaos test-suites bench check fmt protos check-protos install uninstall clean clean-test
+.PHONY: help build static deps test-deps run test test-unit test-root test-e2e test-chaos fuzz test-suites bench check fmt protos check-protos install uninstall clean clean-test
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -50,6 +50,11 @@ test-e2e: ## all programs, driven by the stock docker client and by berth (root)
 
 test-chaos: ## daemons and shims killed, stopped and cut off at random above fifty containers; CHAOS_SEED, CHAOS_ROUNDS (root)
 	CHAOS=1 Tests/EndToEnd/run.sh -k chaos
+
+fuzz: ## libFuzzer over the parsers of foreign bytes, for FUZZ_SECONDS (60); what it has learned is kept in .build-fuzz/corpus
+	BERTH_FUZZING=1 swift build -c release --scratch-path .build-fuzz --sanitize fuzzer --product parser-fuzzer
+	mkdir -p .build-fuzz/corpus
+	SWIFT_BACKTRACE=enable=no .build-fuzz/release/parser-fuzzer -max_total_time=$(or $(FUZZ_SECONDS),60) -timeout=10 -rss_limit_mb=1024 -artifact_prefix=.build-fuzz/ .build-fuzz/corpus
 
 test-suites: ## other people's suites, where they are present beside the repository
 	contrib/dev/suites.sh

@@ -50,6 +50,13 @@ func tests(_ name: String, _ folder: String, _ dependencies: [Target.Dependency]
     .testTarget(name: name, dependencies: dependencies, path: "Tests/\(folder)/\(name)", swiftSettings: strict)
 }
 
+/// Set by `make fuzz`: libFuzzer brings the main function, and everything is built with its instrumentation.
+let fuzzing: [Target] = Context.environment["BERTH_FUZZING"] == nil ? [] : [
+    .executableTarget(
+        name: "parser-fuzzer", dependencies: ["OCILayer", "OCISpec", "JSONCodec"], path: "Tests/Fuzz/ParserFuzzer",
+        swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])])
+]
+
 let package = Package(
     name: "berth",
     products: [
@@ -78,7 +85,7 @@ let package = Package(
         .executableTarget(
             name: "berthd",
             dependencies: [
-                "DockerAPI", "ContainerdAPI", "GRPCSocket", "DurableStore", "Registry", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Netlink",
+                "DockerAPI", "ContainerdAPI", "GRPCSocket", "DurableStore", "Registry", "OCISpec", "JSONCodec", "OCILayer", "BerthDefaults", "LinuxSystem", "Netlink",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -91,7 +98,7 @@ let package = Package(
         .executableTarget(
             name: "berth-supervisor",
             dependencies: [
-                "ContainerdAPI", "GRPCSocket", "DurableStore", "Registry", "OCISpec", "OCILayer", "BerthDefaults", "LinuxSystem", "Cgroups", "CISAL", "CZstd",
+                "ContainerdAPI", "GRPCSocket", "DurableStore", "Registry", "OCISpec", "JSONCodec", "OCILayer", "BerthDefaults", "LinuxSystem", "Cgroups", "CISAL", "CZstd",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -125,7 +132,9 @@ let package = Package(
             path: "Sources/Contracts/GRPCSocket", swiftSettings: strict),
         .target(
             name: "DurableStore",
-            dependencies: [.product(name: "GRDB", package: "GRDB.swift"), .product(name: "NIOPosix", package: "swift-nio")],
+            dependencies: [
+                .product(name: "GRDB", package: "GRDB.swift"), .product(name: "GRDBSQLite", package: "GRDB.swift"), .product(name: "NIOPosix", package: "swift-nio"),
+            ],
             path: "Sources/Contracts/DurableStore", swiftSettings: strict),
         .target(
             name: "Registry",
@@ -194,5 +203,5 @@ let package = Package(
         tests(
             "GRPCSocketTests", "Unit",
             ["GRPCSocket", "ContainerdAPI", "BerthDefaults", .product(name: "SwiftProtobuf", package: "swift-protobuf")] + nio),
-    ]
+    ] + fuzzing
 )

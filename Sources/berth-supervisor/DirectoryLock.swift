@@ -19,7 +19,10 @@ final class DirectoryLock: Sendable {
         }
         try syscall("ftruncate", on: path) { ftruncate(raw, 0) }
         var line = "\(getpid())\n"
-        try syscall("write", on: path) { line.withUTF8 { write(raw, $0.baseAddress, $0.count) } }
+        do throws(SystemError) { try syscall("write", on: path) { line.withUTF8 { write(raw, $0.baseAddress, $0.count) } } } catch {
+            // A full disk is where a supervisor is needed: it removes images. The lock holds without the number.
+            guard error.errno == .noSpace || error.errno == Errno(rawValue: EDQUOT) else { throw error }
+        }
         descriptor = file.release()
     }
 

@@ -55,9 +55,9 @@ def certificates(folder):
 class Registry:
     """docker-registry; `http` and `more` are lines of its configuration below `http:` and beside it, `cafile` says that it speaks TLS."""
 
-    def __init__(self, folder, http="", more="", cafile=None):
-        self.port = free_port()
-        self.name = f"127.0.0.1:{self.port}"
+    def __init__(self, folder, http="", more="", cafile=None, address="127.0.0.1"):
+        self.address, self.port = address, free_port()
+        self.name = f"{address}:{self.port}"
         self.context = ssl.create_default_context(cafile=cafile) if cafile else None
         config = folder / "registry.yml"
         config.write_text(f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/registry\n  delete:\n    enabled: true\nhttp:\n  addr: {self.name}\n{http}{more}")
@@ -66,7 +66,7 @@ class Registry:
 
     def answers(self):
         with socket.socket() as s:
-            return s.connect_ex(("127.0.0.1", self.port)) == 0
+            return s.connect_ex((self.address, self.port)) == 0
 
     def call(self, method, path, data=None, headers={}):
         url = path if path.startswith("http") else f"{'https' if self.context else 'http'}://{self.name}{path}"

@@ -224,14 +224,23 @@ def test_content_snapshots_leases_and_namespaces(mine, image, name):
 def test_the_collector_keeps_what_refers_back_to_something_kept(mine, image, name):
     manifest = mine.ok("images", "ls", f"name=={image}").splitlines()[1].split()[2]
     blobs = {}
+    mine.ok("leases", "create", "--id", name)
     for kind in ("kept", "lost"):
         data = f"{name} {kind}"
         blobs[kind] = "sha256:" + hashlib.sha256(data.encode()).hexdigest()
-        mine.ok("leases", "create", "--id", f"{name}-{kind}")
         mine.ok("content", "ingest", f"{name}-{kind}", input=data)
-        if kind == "kept":
-            mine.ok("content", "label", blobs[kind], f"containerd.io/gc.bref.content={manifest}")
-    mine.ok("leases", "delete", "--sync", f"{name}-kept", f"{name}-lost")
+
+    def labelled():
+        """ctr takes no lease for what it ingests: a collection that earlier tests have left behind may take the blob before it has its label, as in containerd."""
+        r = mine.run("content", "label", blobs["kept"], f"containerd.io/gc.bref.content={manifest}")
+        if r.returncode == 0:
+            return True
+        assert "not found" in r.stderr, r.stderr
+        mine.ok("content", "ingest", f"{name}-again-{time.monotonic_ns()}", input=f"{name} kept")
+        return False
+
+    wait_for("the label", labelled)
+    mine.ok("leases", "delete", "--sync", name)
     listed = mine.ok("content", "ls", "-q")
     assert blobs["kept"] in listed and blobs["lost"] not in listed
 

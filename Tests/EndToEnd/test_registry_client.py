@@ -343,3 +343,41 @@ def test_zstd_layers_are_unpacked(docker, registry):
     out = subprocess.run(docker.argv("cp", f"{name}:/file", "-"), capture_output=True, env=docker.env()).stdout
     assert b"small" in out
     docker.ok("rm", name)
+
+
+@pytest.fixture
+def elsewhere():
+    """An address of this machine that is not on loopback, where plain HTTP would be tried anyway."""
+    link, address = f"btr{os.getpid()}", "198.51.100.77"
+    subprocess.run(["ip", "link", "add", link, "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "address", "add", f"{address}/32", "dev", link], check=True)
+        subprocess.run(["ip", "link", "set", link, "up"], check=True)
+        yield address
+    finally:
+        subprocess.run(["ip", "link", "delete", link], check=True)
+
+
+def test_plain_http_beyond_loopback_is_for_registries_that_the_daemon_calls_insecure(elsewhere, own, docker, tmp_path):
+    real = Registry(tmp_path, address=elsewhere)
+    engine = None
+    try:
+        real.push("busy", "latest", [small()])
+        assert re.search("HTTP|TLS|tls", error := docker.fails("pull", f"{real.name}/busy")), error
+        docker.ok("import", "-", "to:push", input=small())
+        docker.ok("tag", "to:push", f"{real.name}/pushed")
+        docker.fails("push", f"{real.name}/pushed")
+        for number, insecure in enumerate((real.name, elsewhere, "198.51.100.0/24")):
+            engine = Engine(tmp_path / f"e{number}", "--bridge", "none", "--insecure-registry", insecure).start()
+            for name, client in engine.clients().items():
+                client.ok("pull", f"{real.name}/busy")
+                client.ok("tag", f"{real.name}/busy", f"{real.name}/{name}{number}:tag")
+                client.ok("push", f"{real.name}/{name}{number}:tag")
+                assert json.load(real.call("GET", f"/v2/{name}{number}/tags/list"))["tags"] == ["tag"]
+                client.ok("rmi", "-f", f"{real.name}/{name}{number}:tag", f"{real.name}/busy")
+            engine.stop()
+            engine = None
+    finally:
+        if engine:
+            engine.stop()
+        real.stop()

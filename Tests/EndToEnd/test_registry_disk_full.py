@@ -138,3 +138,41 @@ def test_an_archive_that_does_not_fit_is_refused(docker, registry, disk, tmp_pat
     assert "no space left" in docker.fails("load", "-i", tmp_path / "big.tar", timeout=120).lower()
     wait_for("the space back", lambda: used(disk) <= before + (1 << 20), 10)
     still_works(docker, registry)
+
+
+def test_an_import_and_a_commit_that_do_not_fit_are_refused(docker, registry, disk, filler):
+    before = used(disk)
+    assert b"no space left" in docker.fails("import", "-", "big:import", input=layer({"big": os.urandom(120 << 20)}), timeout=120).lower()
+    wait_for("the space back", lambda: used(disk) <= before + (1 << 20), 10)
+    docker.ok("run", "--name", "grown", "--network", "none", f"{registry.name}/kept", "dd", "if=/dev/urandom", "of=/big", "bs=1M", "count=12")
+    filler(4 << 20)
+    before = used(disk)
+    assert "no space left" in docker.fails("commit", "grown", "big:commit").lower()
+    wait_for("the space back", lambda: used(disk) <= before + (1 << 20), 10)
+    assert "big" not in docker.ok("images", "--format", "{{.Repository}}").split()
+    (disk / "filler").unlink()
+    docker.ok("commit", "grown", "big:commit")
+    docker.ok("rm", "grown")
+    docker.ok("rmi", "big:commit")
+
+
+def test_a_container_whose_log_has_no_room_goes_on(docker, registry, disk, filler):
+    docker.ok("run", "-d", "--name", "talks", "--network", "none", f"{registry.name}/kept", "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; echo $i >/dev/shm/i; sleep 0.01; done")
+
+    def said():
+        return int((docker.run("logs", "--tail", "1", "talks").stdout.split() or ["0"])[-1])
+
+    def counted():
+        return int(docker.run("exec", "talks", "cat", "/dev/shm/i").stdout or 0)
+
+    wait_for("the first lines", lambda: said() > 5)
+    filler()
+    at = counted()
+    wait_for("it to go on on a full disk", lambda: counted() > at + 200)
+    (disk / "filler").unlink()
+    (disk / "filler2").unlink()
+    at = counted()
+    wait_for("its lines to be kept again", lambda: said() > at + 20)
+    assert docker.ok("inspect", "-f", "{{.State.Running}} {{.RestartCount}}", "talks") == "true 0"
+    docker.ok("rm", "-f", "talks")
+    still_works(docker, registry)

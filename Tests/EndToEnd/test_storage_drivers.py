@@ -1,6 +1,7 @@
 """Storage drivers: the same engine on overlayfs, btrfs and plain copies, each on a disk that suits it."""
 import contextlib
 import io
+import json
 import os
 import random
 import re
@@ -15,6 +16,7 @@ import pytest
 from conftest import IMAGE, busybox_image, new_engine
 from engine import BIN, Engine, wait_for
 from fakeregistry import FakeRegistry
+from grpc_call import CallFailed, call
 from registry import layer
 
 # Flag, containerd's name (None: what a request finds by itself), and the file system of the data.
@@ -161,6 +163,54 @@ def test_a_container_s_size_is_limited_or_the_error_says_what_it_takes(world, na
     docker.ok("rm", "-f", name)
 
 
+def test_a_user_namespace_sees_an_image_s_files_as_its_own(world, name, tmp_path):
+    """Through mounts that map ids: root inside owns the image's files, and none of them is copied or changed for it. Docker's API has no such thing; containerd's clients ask by labels."""
+    engine, docker, driver, _ = world
+    engine_before = settled(engine)
+    # Root of the namespace is nobody outside: the way to its root filesystem has to be open, as /run is.
+    for folder in (engine.folder / "run").parents:
+        if folder.stat().st_mode & 0o011 != 0o011:
+            folder.chmod(folder.stat().st_mode & 0o7777 | 0o011)
+    chain = docker.inspect(IMAGE, "image")["RootFS"]["Layers"][0]
+
+    def ask(method, fields):
+        return call(engine.folder / "run" / "supervisor.sock", "moby", method, fields)
+
+    subprocess.run([BIN / "berth-runtime", "spec"], cwd=tmp_path, check=True)
+    spec = json.loads((tmp_path / "config.json").read_text())
+    mapping = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    spec["linux"] |= {"namespaces": spec["linux"]["namespaces"] + [{"type": "user"}], "uidMappings": mapping, "gidMappings": mapping, "cgroupsPath": f"/{name}"}
+    spec["root"] = {"path": "rootfs"}
+    spec["process"] |= {"terminal": False, "args": ["sh", "-c", "cat /proc/self/uid_map; stat -c %u:%g / /bin/busybox /etc/passwd; echo new >/new; rm /bin/yes; chown 5:6 /etc/passwd; "
+                                                              "stat -c %u:%g /new /etc/passwd; cat /proc/1/root/new"]}
+    for names in spec["process"]["capabilities"].values():
+        names.append("CAP_CHOWN")
+    labels = {f"containerd.io/snapshot/{kind}mapping": "0:100000:65536" for kind in ("uid", "gid")}
+    mounts = ask("snapshots.v1.Snapshots/Prepare", {1: driver, 2: name, 3: chain, 4: labels})[1]
+    try:
+        ask("containers.v1.Containers/Create", {1: {1: name, 4: {1: "io.containerd.berth.v1"}, 5: {1: "types.containerd.io/opencontainers/runtime-spec/1/Spec", 2: json.dumps(spec)},
+                                                    6: driver, 7: name}})
+        ask("tasks.v1.Tasks/Create", {1: name, 3: mounts, 5: f"file://{tmp_path}/out", 6: f"file://{tmp_path}/out"})
+        ask("tasks.v1.Tasks/Start", {1: name})
+        status = ask("tasks.v1.Tasks/Wait", {1: name}).get(1, [0])
+        lines = [l.split() for l in (tmp_path / "out").read_text().splitlines()]
+        assert lines == [["0", "100000", "65536"], ["0:0"], ["0:0"], ["0:0"], ["0:0"], ["5:6"], ["new"]], (status, lines)
+    finally:
+        def gone():
+            """berthd cleans up in its namespace too."""
+            for method, fields in (("tasks.v1.Tasks/Kill", {1: name, 3: 9}), ("tasks.v1.Tasks/Delete", {1: name}), ("containers.v1.Containers/Delete", {1: name}),
+                                   ("snapshots.v1.Snapshots/Remove", {1: driver, 2: name})):
+                with contextlib.suppress(CallFailed):
+                    ask(method, fields)
+            with contextlib.suppress(CallFailed):
+                return not ask("containers.v1.Containers/Get", {1: name})
+            return True
+
+        wait_for("the container is gone", gone, 10)
+    assert docker.ok("run", *NET, "--rm", IMAGE, "stat", "-c", "%u:%g", "/etc/passwd", "/bin/yes").split() == ["0:0", "0:0"], "the image has not changed"
+    wait_for("its layer is gone", lambda: not new_ones(engine, engine_before), 10)
+
+
 def test_kills_at_any_moment_leave_nothing_half_made(world, name):
     """SIGKILL to the supervisor while images are pulled, containers committed and removed: the next start sweeps, and the check finds nothing."""
     engine, docker, driver, _ = world
@@ -228,7 +278,17 @@ def test_a_full_disk_is_an_error_and_takes_nothing_away(world, name):
                 pass
         assert re.search("no space left|No space left|not enough|disk is full", docker.fails("pull", f"{registry.name}/{name}"))
         docker.fails("commit", name, f"{name}:full")
+        pid = engine.supervisor_pid
+        for _ in range(3):
+            for command in (("create", *NET, "--name", f"{name}-full", IMAGE), ("tag", IMAGE, f"{name}:tag"), ("volume", "create", name)):
+                r = docker.run(*command)
+                assert r.returncode == 0 or re.search("no space left|disk is full", r.stderr, re.I), (command, r.stderr)
+            for command in (("rm", f"{name}-full"), ("rmi", f"{name}:tag"), ("volume", "rm", name)):
+                docker.run(*command)
+        assert engine.supervisor_pid == pid, "the supervisor has ended"
         assert docker.ok("ps", "-aq", "--filter", f"name={name}")
+        engine.kill("supervisor")
+        wait_for("the supervisor again on a full disk", lambda: docker.run("images").returncode == 0, 20)
         filler.unlink()
         wait_for("nothing of the failed ones left", lambda: len(new_ones(engine, before)) == 1, 10)
         docker.ok("pull", "-q", f"{registry.name}/{name}")

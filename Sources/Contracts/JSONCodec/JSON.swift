@@ -47,15 +47,14 @@ package enum JSON {
     }
 
     /// Writes a document, without a line feed at the end. Fields come in the order in which the type encodes them, the keys of maps in that of their
-    /// bytes.
+    /// bytes. Numbers and texts look as Go's `encoding/json` writes them without `SetEscapeHTML`. A name that a type encodes twice stands there twice;
+    /// types of Foundation are written as they encode themselves.
     /// - Throws: `JSONError` for what JSON cannot say: numbers that are not finite.
     package static func encode(_ value: some Encodable, layout: Layout = .compact) throws(JSONError) -> [UInt8] {
         do {
-            let root = JSONTree()
-            try root.box(value)
-            var writer = JSONWriter(layout: layout)
-            writer.write(root)
-            return writer.output
+            let stream = JSONStream(layout: layout)
+            try stream.write(value, at: 0)
+            return try stream.finish()
         } catch let error as JSONError {
             throw error
         } catch let error as EncodingError {

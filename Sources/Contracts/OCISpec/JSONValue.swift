@@ -70,6 +70,7 @@ extension Encoder {
     func encode(unknownFields: [String: JSONValue]) throws {
         guard !unknownFields.isEmpty else { return }
         var fields = container(keyedBy: FieldName.self)
-        for (name, value) in unknownFields { try fields.encode(value, forKey: FieldName(name)) }
+        // Sorted: a document that is written twice has one digest.
+        for (name, value) in unknownFields.sorted(by: { $0.key < $1.key }) { try fields.encode(value, forKey: FieldName(name)) }
     }
 }

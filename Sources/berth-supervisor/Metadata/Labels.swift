@@ -1,6 +1,7 @@
 import BerthDefaults
 import FoundationEssentials
 import Glibc
+import JSONCodec
 
 /// Labels as the database keeps them: a JSON object of strings with sorted keys.
 enum Labels {
@@ -9,9 +10,7 @@ enum Labels {
 
     static func encode(_ labels: [String: String]) -> String {
         if labels.isEmpty { return "{}" }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return (try? encoder.encode(labels)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
+        return (try? JSON.encode(labels)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
     }
 
     static func decode(_ text: String) -> [String: String] {

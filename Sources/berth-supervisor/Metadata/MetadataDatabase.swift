@@ -40,6 +40,7 @@ final class MetadataDatabase: Sendable {
     init(path: String, threads: NIOThreadPool) throws {
         reserve = DiskReserve(path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)]) : ".")
         reserve.releaseIfScarce()
+        WALIndex.keepInMemory()
         var configuration = Configuration()
         configuration.label = "metadata"
         // Made as they are needed: the event loop must not wait for a reader that walks the whole database.

@@ -25,7 +25,10 @@ extension Snapshotter {
         return UnfinishedLayer(id: entry.id, key: key, files: try DirectoryFD(path: "\(path(entry.id))/fs"))
     }
 
-    /// Makes the layer a committed snapshot on top of `parent`. Where one of that name is there already, that one counts and this one goes.
+    /// Returns when the layer's files are on disk, where layers are kept apart. Before its turn to be committed, together with other layers.
+    func writeOut(_ layer: UnfinishedLayer) async throws { if driver.keepsLayersApart { try await syncs.sync(layers) } }
+
+    /// Makes the layer, which was written out, a committed snapshot on top of `parent`. Where one of that name is there already, that one counts and this one goes.
     ///
     /// - Parameter hasRoot: the layer said what its root directory looks like; otherwise it looks like the parent's.
     func finishLayer(
@@ -35,8 +38,9 @@ extension Snapshotter {
             if driver.keepsLayersApart, !hasRoot, !parent.isEmpty, let below = try database.read({ db in try table.find(parent, in: namespace, db) }) {
                 let directory = try DirectoryFD(path: path(below.id))
                 try TreeCopier.copyAttributes(of: SnapshotFiles.name, try directory.status(SnapshotFiles.name), from: directory, to: .current, in: layer.files)
+                try layer.files.sync()
             }
-            try driver.seal(try layers.directory(CName("\(layer.id)")))
+            if !driver.keepsLayersApart { try driver.seal(try layers.directory(CName("\(layer.id)"))) }
             return try diskUsage(try database.read { db in try table.get(layer.key, in: namespace, db) })
         }
         do {

@@ -36,6 +36,7 @@ final class Snapshotter: Sendable {
     private let unfinished = Mutex<Set<String>>([])
     /// One removal at a time: `cleanup` finds what is being removed in the background, and is to return when it is gone.
     private let removal = Mutex(())
+    let syncs = SharedSync()
 
     /// - Parameters:
     ///   - root: made if missing.

@@ -1,6 +1,7 @@
 import BerthDefaults
 import FoundationEssentials
 import Glibc
+import JSONCodec
 import LinuxSystem
 
 /// Which container of which namespace.
@@ -114,7 +115,7 @@ struct Bundle: Sendable {
 
     func save(binary: String) throws { try Files.replace("\(path)/shim-binary-path", with: Array(binary.utf8)) }
 
-    func save(_ bootstrap: Bootstrap) throws { try Files.replace("\(path)/bootstrap.json", with: Array(try JSONEncoder().encode(bootstrap))) }
+    func save(_ bootstrap: Bootstrap) throws { try Files.replace("\(path)/bootstrap.json", with: try JSON.encode(bootstrap)) }
 
     func loadBootstrap() throws -> Bootstrap { try Bootstrap(output: try Files.readAll("\(path)/bootstrap.json", limit: 64 << 10)) }
 

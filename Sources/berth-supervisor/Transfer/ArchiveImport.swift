@@ -2,6 +2,7 @@ import BerthDefaults
 import ContainerdAPI
 import FoundationEssentials
 import GRDB
+import JSONCodec
 import OCILayer
 import OCISpec
 
@@ -190,9 +191,7 @@ struct ArchiveImport: Sendable {
     }
 
     private func store(_ document: some Encodable, _ mediaType: String, labels: [String: String]) throws -> Descriptor {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let bytes = Array(try encoder.encode(document))
+        let bytes = try JSON.encode(document)
         let digest = try content.add(bytes, labels: labels, in: namespace, lease: lease)
         return Descriptor(mediaType: mediaType, digest: digest, size: Int64(bytes.count))
     }

@@ -1,6 +1,7 @@
 import BerthDefaults
 import ContainerdAPI
 import FoundationEssentials
+import JSONCodec
 import OCILayer
 import OCISpec
 import Registry
@@ -48,9 +49,9 @@ struct ExportTransfer: Sendable {
         try writer.add(directory("blobs"))
         for algorithm in Set(plan.blobs.map(\.digest.algorithm.rawValue)).sorted() { try writer.add(directory("blobs/\(algorithm)")) }
         for blob in plan.blobs.sorted(by: { $0.digest.description < $1.digest.description }) { try write(blob, to: writer) }
-        try write("index.json", try encode(ImageIndex(manifests: plan.manifests)), to: writer)
-        if withDockerManifest, !plan.docker.isEmpty { try write("manifest.json", try encode(try plan.docker.map(dockerImage)), to: writer) }
-        try write("oci-layout", try encode(ImageLayout()), to: writer)
+        try write("index.json", try JSON.encode(ImageIndex(manifests: plan.manifests)), to: writer)
+        if withDockerManifest, !plan.docker.isEmpty { try write("manifest.json", try JSON.encode(try plan.docker.map(dockerImage)), to: writer) }
+        try write("oci-layout", try JSON.encode(ImageLayout()), to: writer)
         try writer.finish()
         try buffered.flush()
     }
@@ -148,11 +149,5 @@ struct ExportTransfer: Sendable {
             offset += Int64(count)
         }
         guard running.digest == blob.digest else { throw StorageError(.internalError, "content \(blob.digest) is damaged on disk: it has the digest \(running.digest)") }
-    }
-
-    private func encode(_ document: some Encodable) throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return Array(try encoder.encode(document))
     }
 }

@@ -110,6 +110,7 @@ final class Unpacker: Sendable {
                 try snapshotter.emptyLayer(unfinished)
                 applied = try await limiter.run { try await apply(layer, into: unfinished, on: parentID, after: nil, destination) }
             }
+            try await snapshotter.writeOut(unfinished)
             try await below?.wait()
             try await snapshotter.finishLayer(
                 unfinished, as: chainID.description, parent: parent, hasRoot: applied.hasRoot,

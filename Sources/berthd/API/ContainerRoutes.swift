@@ -80,10 +80,11 @@ struct ContainerRoutes: Sendable {
     private func list(_ request: HTTPRequest) async throws -> HTTPResponse {
         let query = request.query
         let filters = try ListFilters(query["filters"], accepted: ContainerListing.filters)
-        let result = try await ContainerListing(environment: environment).list(
+        var result = try await ContainerListing(environment: environment).list(
             all: query.flag("all"), limit: try query.integer("limit") ?? 0, size: query.flag("size"), before: query["before"].flatMap { $0.isEmpty ? nil : $0 },
             since: query["since"].flatMap { $0.isEmpty ? nil : $0 }, filters: filters, version: request.version)
-        return try .json(result)
+        result.writeStaticString("\n")
+        return .json(text: result)
     }
 
     private func prune(_ request: HTTPRequest) async throws -> HTTPResponse {

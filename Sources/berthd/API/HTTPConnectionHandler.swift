@@ -15,6 +15,8 @@ final class HTTPConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler
 
     /// Bytes of a body nobody wants that are still read after the answer, so that the client sees the answer and not a reset connection. Go's server takes as many.
     private static let drainLimit = 256 << 10
+    /// How long a client that goes on sending has to read the answer. Go's server waits as long.
+    private static let linger = TimeAmount.milliseconds(500)
 
     private let api: EngineAPI
     private let encoder: any RemovableChannelHandler
@@ -62,7 +64,7 @@ final class HTTPConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler
             if var remaining = draining {
                 remaining -= piece.readableBytes
                 draining = remaining
-                if remaining < 0 { context.close(promise: nil) }
+                if remaining < 0 { closeSlowly(context: context) }
             } else if body?.append(piece) == false {
                 paused = true
             }
@@ -199,6 +201,15 @@ final class HTTPConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler
         draining = Self.drainLimit
         body?.finish()
         resumeReading()
+    }
+
+    /// Nothing more is read or written. The connection stays for a moment: a client that finds it closed while it sends would report that and not the answer.
+    private func closeSlowly(context: ChannelHandlerContext) {
+        guard !paused else { return }
+        paused = true
+        context.close(mode: .output, promise: nil)
+        let channel = context.channel
+        context.eventLoop.scheduleTask(in: Self.linger) { channel.close(promise: nil) }
     }
 
     /// Request and answer are both complete: the next one may come.

@@ -45,8 +45,10 @@ struct HTTPResponse: Sendable {
     static let notModified = HTTPResponse(status: .notModified)
 
     static func json(_ value: some Encodable, status: HTTPResponseStatus = .ok) throws -> HTTPResponse {
-        HTTPResponse(status: status, headers: ["Content-Type": "application/json"], body: .bytes(try JSONBody.encode(value)))
+        json(text: try JSONBody.encode(value), status: status)
     }
+
+    static func json(text: ByteBuffer, status: HTTPResponseStatus = .ok) -> HTTPResponse { HTTPResponse(status: status, headers: ["Content-Type": "application/json"], body: .bytes(text)) }
 
     static func text(_ text: String, status: HTTPResponseStatus = .ok) -> HTTPResponse {
         HTTPResponse(status: status, headers: ["Content-Type": "text/plain; charset=utf-8"], body: .bytes(ByteBuffer(string: text)))

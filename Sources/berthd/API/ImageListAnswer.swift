@@ -1,4 +1,5 @@
 import DockerAPI
+import JSONCodec
 import NIOCore
 import Synchronization
 
@@ -32,9 +33,7 @@ final class ImageListAnswer: Sendable {
                 new[key] = known
                 continue
             }
-            var text = try JSONBody.encode(summary)
-            // Without the line's end.
-            let bytes = text.readBytes(length: text.readableBytes - 1) ?? []
+            let bytes = try JSON.encode(summary)
             buffer.writeBytes(bytes)
             new[key] = Encoded(summary: summary, text: bytes)
         }

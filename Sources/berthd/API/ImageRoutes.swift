@@ -27,7 +27,7 @@ enum ImageRoutes {
                 manifests: request.version >= .v(47) && request.query.flag("manifests"))
             var answer = try answers.array(try await service.list(filters, options: options), version: request.version)
             answer.writeString("\n")
-            return HTTPResponse(status: .ok, headers: ["Content-Type": "application/json"], body: .bytes(answer))
+            return .json(text: answer)
         }
         router.add(.GET, "/images/search") { request in
             let text = request.query["limit"] ?? ""

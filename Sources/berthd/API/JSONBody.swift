@@ -1,23 +1,43 @@
 import FoundationEssentials
+import JSONCodec
 import NIOCore
 import NIOHTTP1
 
 /// JSON in and out of the API, with Go's wording for what does not parse: clients and their users know it.
 enum JSONBody {
-    /// The encoder of all answers. Keys are sorted: `docker inspect` prints what it gets, and two answers should compare equal.
+    /// A whole answer, with the line feed that Go's encoder ends it with. Fields stand in the order of Docker's types, which `docker inspect` prints them in.
     static func encode(_ value: some Encodable) throws -> ByteBuffer {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        var data = try encoder.encode(value)
-        data.append(0x0A)
-        return ByteBuffer(bytes: data)
+        var bytes = try JSON.encode(value)
+        bytes.append(UInt8(ascii: "\n"))
+        return ByteBuffer(bytes: bytes)
     }
 
-    static func encodeToString(_ value: some Encodable) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    /// An object whose parts are texts already.
+    struct Members {
+        private var buffer: ByteBuffer
+        private var isEmpty: Bool
+
+        /// - Parameter begun: the object with its first member, without an end; nil: nothing yet.
+        init(begun: ByteBuffer? = nil) {
+            buffer = begun ?? ByteBuffer(string: "{")
+            isEmpty = begun == nil
+        }
+
+        mutating func add(_ name: StaticString, text: ByteBuffer) {
+            buffer.writeString("\(isEmpty ? "" : ",")\"\(name)\":")
+            isEmpty = false
+            buffer.writeImmutableBuffer(text)
+        }
+
+        mutating func add(_ name: StaticString, _ value: some Encodable) throws { add(name, text: ByteBuffer(bytes: try JSON.encode(value))) }
+
+        mutating func finish() -> ByteBuffer {
+            buffer.writeStaticString("}\n")
+            return buffer
+        }
     }
+
+    static func encodeToString(_ value: some Encodable) throws -> String { String(decoding: try JSON.encode(value), as: UTF8.self) }
 
     /// Reads a request's body.
     ///

@@ -62,42 +62,43 @@ struct SystemRoutes: Sendable {
     private func diskUsage(_ request: HTTPRequest) async throws -> HTTPResponse {
         let types = Set(request.query.all("type"))
         for type in types where !["container", "image", "volume", "build-cache"].contains(type) { throw DaemonError.invalid("unknown object type: \(type)") }
-        func wants(_ type: String) -> Bool { types.isEmpty || types.contains(type) }
-        var usage = DiskUsage()
-        var images: ByteBuffer?
-        if wants("image") {
-            let found = try await environment.images.diskUsage()
-            usage.LayersSize = found.layersSize
-            // Containers are counted here in every version.
-            images = try imageAnswers.array(found.images, version: .newest)
+        @Sendable func wants(_ type: String) -> Bool { types.isEmpty || types.contains(type) }
+        async let images = wants("image") ? images() : nil
+        async let volumes = wants("volume") ? environment.volumes.diskUsage() : nil
+        // Megabytes when there are many: nobody else holds them, so that what follows is appended without a copy.
+        var answer = JSONBody.Members(begun: wants("container") ? try await containers(version: request.version) : nil)
+        if let found = try await images {
+            try answer.add("LayersSize", found.layersSize)
+            answer.add("Images", text: found.list)
         }
-        if wants("container") {
-            let containers = environment.store.all
-            await environment.layerSizes.keep(only: Set(containers.map(\.id)))
-            let sizes = await environment.layerSizes(containers)
-            var summaries: [ContainerSummary] = []
-            for container in containers {
-                var summary = environment.views.summary(container, version: request.version)
-                let own = sizes[container.id] ?? 0
-                summary.SizeRw = own
-                summary.SizeRootFs = own + (try await environment.images.unpackedSize(container.record.image.manifest))
-                summaries.append(summary)
+        if let volumes = try await volumes { try answer.add("Volumes", volumes) }
+        if wants("build-cache") { try answer.add("BuildCache", [DiskUsage.BuildCacheRecord]()) }
+        return .json(text: answer.finish())
+    }
+
+    private func images() async throws -> (layersSize: Int64, list: ByteBuffer) {
+        let found = try await environment.images.diskUsage()
+        // Containers are counted here in every version.
+        return (found.layersSize, try imageAnswers.array(found.images, version: .newest))
+    }
+
+    /// Every container with its sizes, as the begin of a JSON object.
+    private func containers(version: APIVersion) async throws -> ByteBuffer {
+        let containers = environment.store.all.map { ($0, $0.shown) }
+        await environment.layerSizes.keep(only: containers.map(\.0.id))
+        let sizes = await environment.layerSizes(containers.map { ($0, $1.snapshot) })
+        var list = ContainerListText(environment, version: version, expected: containers.count, before: "{\"Containers\":")
+        var unpacked: [String: Int64] = [:]
+        for ((container, (snapshot, health)), size) in zip(containers, sizes) {
+            let digest = snapshot.record.image.manifest.digest ?? ""
+            let below: Int64
+            if let known = unpacked[digest] { below = known } else {
+                below = try await environment.images.unpackedSize(snapshot.record.image.manifest)
+                unpacked[digest] = below
             }
-            usage.Containers = summaries
+            try await list.append(container, snapshot, health: health, sizes: ListedContainer.Sizes(own: size ?? 0, whole: (size ?? 0) + below))
         }
-        if wants("volume") { usage.Volumes = try await environment.volumes.diskUsage() }
-        if wants("build-cache") { usage.BuildCache = [] }
-        var answer = try JSONBody.encode(usage)
-        if var images {
-            // The images' text is made already: it goes in front of the other fields.
-            var whole = ByteBuffer(string: "{\"Images\":")
-            whole.writeBuffer(&images)
-            let rest = answer.readableBytesView.dropFirst()
-            if rest.first != UInt8(ascii: "}") { whole.writeString(",") }
-            whole.writeBytes(rest)
-            answer = whole
-        }
-        return HTTPResponse(status: .ok, headers: ["Content-Type": "application/json"], body: .bytes(answer))
+        return list.finish()
     }
 }
 

@@ -1,4 +1,5 @@
 import DockerAPI
+import NIOCore
 
 /// `GET /containers/json`: which containers, in which order. Newest first.
 struct ContainerListing: Sendable {
@@ -10,7 +11,8 @@ struct ContainerListing: Sendable {
 
     let environment: ContainerEnvironment
 
-    func list(all: Bool, limit: Int, size: Bool, before: String?, since: String?, filters: ListFilters, version: APIVersion) async throws -> [ContainerSummary] {
+    /// - Returns: a JSON array.
+    func list(all: Bool, limit: Int, size: Bool, before: String?, since: String?, filters: ListFilters, version: APIVersion) async throws -> ByteBuffer {
         let store = environment.store
         for status in filters["status"] where !Self.states.contains(status) {
             throw DaemonError.invalid("invalid filter 'status=\(status)': invalid value for state (\(status)): must be one of \(Self.states.joined(separator: ", "))")
@@ -34,40 +36,45 @@ struct ContainerListing: Sendable {
         let olderThan = try (filters["before"].first ?? before).map { try store.find($0).record.created }
         let showsAll = all || !filters["status"].isEmpty || limit > 0
 
-        let candidates = store.all.map { ($0, $0.record) }.sorted { $0.1.created > $1.1.created }
-        let linkNames = store.linkNames
-        var imageNames = ImageNames(images: environment.images)
-        var result: [ContainerSummary] = []
-        for (container, record) in candidates {
-            if let newerThan, record.created <= newerThan { continue }
-            if let olderThan, record.created >= olderThan { continue }
-            let lifecycle = record.lifecycle
-            guard showsAll || lifecycle.isRunning || lifecycle.isRestarting, isTask != true else { continue }
-            guard filters.matchesPattern("name", record.name, "/" + record.name), filters.matches("id", { record.id.hasPrefix($0) }),
-                filters.matchesLabels(record.config.Labels ?? [:]), filters.matches("status", { $0 == lifecycle.statusName }),
-                filters.matches("health", { $0 == container.health?.status ?? "none" })
-            else { continue }
-            if !exited.isEmpty, !exited.contains(lifecycle.exitCode) || lifecycle.isRunning || lifecycle.startedAt == nil { continue }
-            if let ancestors, !ancestors.contains(record.image.id) { continue }
-            guard filters.matches("volume", { value in record.mounts.contains { $0.destination == value || ($0.volumeName ?? $0.source) == value } }) else { continue }
-            guard filters.matches("network", { value in record.endpoints.contains { $0.key == value } || record.attachment.endpoints.contains { $0.value.NetworkID?.hasPrefix(value) ?? false } })
-            else { continue }
-            var summary = environment.views.summary(container, version: version, linkNames: linkNames[record.id] ?? [])
-            summary.Image = try await imageNames.name(of: record)
-            if expose != nil || publish != nil {
-                let exposed = Set((record.config.ExposedPorts ?? [:]).keys)
-                let isExposed = expose.map { wanted in summary.Ports?.contains { wanted.contains("\($0.PrivatePort)/\($0.Type)") } ?? false || !wanted.isDisjoint(with: exposed) } ?? false
-                let isPublished = publish.map { wanted in summary.Ports?.contains { wanted.contains("\($0.PublicPort ?? 0)/\($0.Type)") } ?? false } ?? false
-                guard isExposed || isPublished else { continue }
+        let candidates = store.all.map { container in
+            let (snapshot, health) = container.shown
+            return (container, snapshot, health, created: snapshot.record.created)
+        }.sorted { $0.created > $1.created }
+        var list = ContainerListText(environment, version: version, expected: showsAll && filters.isEmpty && limit <= 0 ? candidates.count : 0)
+        for (container, snapshot, health, created) in candidates {
+            if let newerThan, created <= newerThan { continue }
+            if let olderThan, created >= olderThan { continue }
+            guard showsAll || snapshot.record.lifecycle.isRunning || snapshot.record.lifecycle.isRestarting, isTask != true else { continue }
+            if !filters.isEmpty {
+                guard Self.matches(filters, snapshot.record, health: health) else { continue }
+                let lifecycle = snapshot.record.lifecycle
+                if !exited.isEmpty, !exited.contains(lifecycle.exitCode) || lifecycle.isRunning || lifecycle.startedAt == nil { continue }
+                if let ancestors, !ancestors.contains(snapshot.record.image.id) { continue }
+                guard Self.hasPorts(snapshot.record, exposed: expose, published: publish) else { continue }
             }
-            if size {
-                let sizes = try await environment.sizes(of: record)
-                (summary.SizeRw, summary.SizeRootFs) = (sizes.own, sizes.whole)
-            }
-            result.append(summary)
-            if limit > 0, result.count == limit { break }
+            try await list.append(container, snapshot, health: health, sizes: size ? try await environment.sizes(of: snapshot.record) : nil)
+            if limit > 0, list.count == limit { break }
         }
-        return result
+        return list.finish()
+    }
+
+    /// Those filters that need nothing but the container.
+    private static func matches(_ filters: ListFilters, _ record: ContainerRecord, health: String?) -> Bool {
+        filters.matchesPattern("name", record.name, "/" + record.name) && filters.matches("id", { record.id.hasPrefix($0) })
+            && filters.matchesLabels(record.config.Labels ?? [:]) && filters.matches("status", { $0 == record.lifecycle.statusName })
+            && filters.matches("health", { $0 == health ?? "none" })
+            && filters.matches("volume", { value in record.mounts.contains { $0.destination == value || ($0.volumeName ?? $0.source) == value } })
+            && filters.matches("network", { value in record.endpoints.contains { $0.key == value } || record.attachment.endpoints.contains { $0.value.NetworkID?.hasPrefix(value) ?? false } })
+    }
+
+    /// `expose` and `publish`: one of them is enough.
+    private static func hasPorts(_ record: ContainerRecord, exposed: Set<String>?, published: Set<String>?) -> Bool {
+        if exposed == nil, published == nil { return true }
+        let ports = record.lifecycle.isRunning ? ContainerViews.ports(record.attachment.ports) : []
+        let declared = Set((record.config.ExposedPorts ?? [:]).keys)
+        let isExposed = exposed.map { wanted in ports.contains { wanted.contains("\($0.PrivatePort)/\($0.Type)") } || !wanted.isDisjoint(with: declared) } ?? false
+        let isPublished = published.map { wanted in ports.contains { wanted.contains("\($0.PublicPort ?? 0)/\($0.Type)") } } ?? false
+        return isExposed || isPublished
     }
 
     /// `80`, `80/udp`, `8000-8010/tcp` → `PORT/PROTO`.
@@ -82,24 +89,6 @@ struct ContainerListing: Sendable {
             for port in low...high { result.insert("\(port)/\(parts.count > 1 ? String(parts[1]) : "tcp")") }
         }
         return result
-    }
-}
-
-/// What `ps` shows for a container's image: the name it was made from for as long as that leads to the same image, then the ID.
-private struct ImageNames {
-    let images: any ImageProviding
-    private var ids: [String: String?] = [:]
-
-    init(images: any ImageProviding) { self.images = images }
-
-    mutating func name(of record: ContainerRecord) async throws -> String {
-        let name = record.config.Image ?? record.image.reference
-        let id: String?
-        if let known = ids[name] { id = known } else {
-            id = try? await images.identify(name)
-            ids[name] = id
-        }
-        return id == record.image.id ? name : record.image.id
     }
 }
 

@@ -15,22 +15,21 @@ struct ContainerEnvironment: Sendable {
     /// Bytes of containers' own layers.
     let layerSizes = MeasuredSizes()
 
-    /// What of containers' own layers has which size. A layer changes while its container runs, and when somebody copies into it.
-    func layerSizes(_ containers: [ManagedContainer]) async -> [String: Int64] {
-        let items = containers.map { container in
-            let lifecycle = container.lifecycle
-            return MeasuredSizes.Item(key: container.id, stamp: lifecycle.isRunning ? nil : lifecycle.finishedAt?.rfc3339 ?? "created")
+    /// The sizes of containers' own layers, in the containers' order. A layer changes while its container runs, and when somebody copies into it.
+    func layerSizes(_ containers: [(ManagedContainer, RecordSnapshot)]) async -> [Int64?] {
+        let items = containers.map { container, snapshot in
+            MeasuredSizes.Item(key: container.id, stamp: snapshot.record.lifecycle.isRunning ? nil : snapshot.record.lifecycle.finishedAt?.nanosecondsSinceEpoch ?? -1)
         }
         return await layerSizes.sizes(items) { [supervisor, store] id in
-            guard let record = store.get(id: id)?.record else { return nil }
-            return try? await supervisor.snapshotUsage(key: id, in: record.snapshotter)
+            guard let snapshot = store.get(id: id)?.snapshot else { return nil }
+            return try? await supervisor.snapshotUsage(key: id, in: snapshot.record.snapshotter)
         }
     }
 
     /// Bytes of a container's own layer, and of its whole root filesystem.
-    func sizes(of record: ContainerRecord) async throws -> (own: Int64, whole: Int64) {
+    func sizes(of record: ContainerRecord) async throws -> ListedContainer.Sizes {
         let own = try await supervisor.snapshotUsage(key: record.id, in: record.snapshotter)
-        return (own, own + (try await images.unpackedSize(record.image.manifest)))
+        return ListedContainer.Sizes(own: own, whole: own + (try await images.unpackedSize(record.image.manifest)))
     }
 
     /// The directory with a container's hostname, hosts, resolv.conf and log.

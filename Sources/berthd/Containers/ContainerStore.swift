@@ -1,6 +1,7 @@
 import DockerAPI
 import FoundationEssentials
 import GRDB
+import JSONCodec
 import Synchronization
 
 /// The containers that exist: by id, by name, by prefix. Lookups take a short lock and no database.
@@ -91,7 +92,7 @@ final class ContainerStore: Sendable {
 
     /// One durable commit of the whole record.
     func save(_ record: ContainerRecord) async throws {
-        let json = try JSONEncoder().encode(record)
+        let json = Data(try JSON.encode(record))
         let id = record.id
         let name = record.name
         let (image, manifest, rests) = (record.image.id, record.image.manifest.digest ?? "", record.restsAtStart)

@@ -118,21 +118,21 @@ struct ContainerViews: Sendable {
 
     // MARK: List
 
-    /// `linkNames`: what other containers call it.
-    func summary(_ container: ManagedContainer, version: APIVersion, linkNames: [String] = []) -> ContainerSummary {
-        let record = container.record
+    func summary(_ record: ContainerRecord, _ look: ListedContainer.Look) -> ContainerSummary {
+        let version = look.version
         var view = ContainerSummary()
         view.Id = record.id
-        view.Names = ["/" + record.name] + linkNames
-        view.Image = record.config.Image ?? record.image.reference
+        view.Names = ["/" + record.name] + look.linkNames
+        view.Image = look.image
         view.ImageID = record.image.id
         if version >= .v(48) { view.ImageManifestDescriptor = record.image.manifest }
         view.Command = Self.commandText(record)
         view.Created = record.created.seconds
+        (view.SizeRw, view.SizeRootFs) = (look.sizes?.own, look.sizes?.whole)
         view.Ports = record.lifecycle.isRunning ? Self.ports(record.attachment.ports) : []
         view.Labels = record.config.Labels ?? [:]
         view.State = record.lifecycle.statusName
-        view.Status = Self.statusText(record.lifecycle, health: container.health?.status)
+        view.Status = look.status
         view.HostConfig = .init()
         view.HostConfig?.NetworkMode = record.networkMode
         if version >= .v(46) { view.HostConfig?.Annotations = record.hostConfig.Annotations }
@@ -163,8 +163,7 @@ struct ContainerViews: Sendable {
         return list
     }
 
-    static func statusText(_ lifecycle: ContainerLifecycle, health: String?) -> String {
-        let now = WallClock.now()
+    static func statusText(_ lifecycle: ContainerLifecycle, health: String?, now: WallClock) -> String {
         func since(_ time: WallClock?) -> String { HumanDuration.text(seconds: now.seconds - (time ?? now).seconds) }
         switch lifecycle.phase {
         case .paused: return "Up \(since(lifecycle.startedAt)) (Paused)"

@@ -102,7 +102,8 @@ extension ContainerStore {
     /// `/PARENT/ALIAS` of every link, by the ID of the container it leads to.
     var linkNames: [String: [String]] {
         var names: [String: [String]] = [:]
-        for record in all.map(\.record) {
+        for snapshot in all.map(\.snapshot) where !(snapshot.record.hostConfig.Links ?? []).isEmpty {
+            let record = snapshot.record
             for link in record.legacyLinks { if let other = try? find(link.name) { names[other.id, default: []].append("/\(record.name)/\(link.alias)") } }
         }
         return names.mapValues { $0.sorted() }

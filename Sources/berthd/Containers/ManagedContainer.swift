@@ -29,31 +29,37 @@ final class ManagedContainer: Sendable {
 
     private struct State {
         /// One of the two is there.
-        private var loaded: ContainerRecord?
+        private var loaded: RecordSnapshot?
         private(set) var stored: StoredContainer?
 
-        init(loaded: ContainerRecord?, stored: StoredContainer?, mayHaveTask: Bool) {
+        init(loaded: RecordSnapshot?, stored: StoredContainer?, mayHaveTask: Bool) {
             self.loaded = loaded
             self.stored = stored
             self.mayHaveTask = mayHaveTask
         }
 
-        var record: ContainerRecord {
+        var snapshot: RecordSnapshot {
             mutating get {
-                load()
-                return loaded!
-            }
-            _modify {
-                load()
-                yield &loaded!
+                if let loaded { return loaded }
+                let snapshot = RecordSnapshot(stored!.decoded())
+                loaded = snapshot
+                stored = nil
+                return snapshot
             }
         }
 
-        private mutating func load() {
-            guard let stored else { return }
-            loaded = stored.decoded()
-            self.stored = nil
+        var record: ContainerRecord {
+            mutating get { snapshot.record }
+            _modify {
+                var record = snapshot.record
+                loaded = nil
+                defer { loaded = RecordSnapshot(record) }
+                yield &record
+            }
         }
+
+        /// How lists showed it last, without and with its sizes.
+        var listed: [ListedContainer] = []
 
         var waiters: [Int: Waiter] = [:]
         var nextID = 0
@@ -76,7 +82,7 @@ final class ManagedContainer: Sendable {
     /// - Parameter mayHaveTask: whether the supervisor may know the container from an earlier life of the daemon.
     init(_ record: ContainerRecord, mayHaveTask: Bool) {
         id = record.id
-        state = Mutex(State(loaded: record, stored: nil, mayHaveTask: mayHaveTask))
+        state = Mutex(State(loaded: RecordSnapshot(record), stored: nil, mayHaveTask: mayHaveTask))
     }
 
     /// One that rests: its record is read when somebody asks for it.
@@ -87,19 +93,39 @@ final class ManagedContainer: Sendable {
 
     /// Its record was not needed since the daemon's start. It does not run.
     var isAtRest: Bool { state.withLock { $0.stored != nil } }
-    var isRunning: Bool { state.withLock { $0.stored == nil && $0.record.lifecycle.isRunning } }
-    var name: String { state.withLock { $0.stored?.name ?? $0.record.name } }
+    var isRunning: Bool { state.withLock { $0.stored == nil && $0.snapshot.record.lifecycle.isRunning } }
+    var name: String { state.withLock { $0.stored?.name ?? $0.snapshot.record.name } }
+
+    /// Digest of the manifest that it runs.
+    var manifest: String { state.withLock { $0.stored?.manifest ?? $0.snapshot.record.image.manifest.digest ?? "" } }
 
     var imageUser: ImageUser {
         state.withLock { state in
             if let stored = state.stored { return ImageUser(containerID: id, imageID: stored.image, manifest: stored.manifest, isRunning: false) }
-            let record = state.record
-            return ImageUser(containerID: id, imageID: record.image.id, manifest: record.image.manifest.digest ?? "", isRunning: record.lifecycle.isRunning)
+            let snapshot = state.snapshot
+            return ImageUser(
+                containerID: id, imageID: snapshot.record.image.id, manifest: snapshot.record.image.manifest.digest ?? "", isRunning: snapshot.record.lifecycle.isRunning)
         }
     }
 
-    var record: ContainerRecord { state.withLock { $0.record } }
-    var lifecycle: ContainerLifecycle { state.withLock { $0.record.lifecycle } }
+    var record: ContainerRecord { snapshot.record }
+    var lifecycle: ContainerLifecycle { snapshot.record.lifecycle }
+    /// The record as it is now, without a copy of it.
+    var snapshot: RecordSnapshot { state.withLock { $0.snapshot } }
+    /// The same with the health, for lists.
+    var shown: (snapshot: RecordSnapshot, health: String?) { state.withLock { ($0.snapshot, $0.health?.status) } }
+
+    /// How a list showed the container the last time, if it looks the same now; else what `make` says.
+    func listed(_ look: ListedContainer.Look, _ snapshot: RecordSnapshot, make: () throws -> [UInt8]) rethrows -> [UInt8] {
+        let known = state.withLock { state in state.listed.first { $0.snapshot === snapshot && $0.look == look }?.text }
+        if let known { return known }
+        let new = ListedContainer(snapshot: snapshot, look: look, text: try make())
+        state.withLock { state in
+            state.listed.removeAll { $0.snapshot !== snapshot || ($0.look.sizes == nil) == (look.sizes == nil) }
+            state.listed.append(new)
+        }
+        return new.text
+    }
     var isRemoved: Bool { state.withLock { $0.removed } }
 
     /// Whether a task or a container record may exist in the supervisor: from the moment a start makes them until both are known to be gone.
@@ -154,7 +180,7 @@ final class ManagedContainer: Sendable {
         }
         let (id, now) = state.withLock { state -> (Int, WaitResult?) in
             state.nextID += 1
-            let lifecycle = state.record.lifecycle
+            let lifecycle = state.snapshot.record.lifecycle
             let holds = state.removed || condition == .notRunning && !lifecycle.isRunning && !lifecycle.isRestarting
             if holds { return (state.nextID, WaitResult(exitCode: lifecycle.exitCode)) }
             state.waiters[state.nextID] = Waiter(condition: condition, answer: answer)
@@ -184,7 +210,7 @@ final class ManagedContainer: Sendable {
             if error == nil { state.removed = true }
             let ready = error == nil ? state.waiters : state.waiters.filter { $0.value.condition == .removed }
             for key in ready.keys { state.waiters[key] = nil }
-            return (ready, state.record.lifecycle.exitCode)
+            return (ready, state.snapshot.record.lifecycle.exitCode)
         }
         for waiter in ready.values { waiter.answer(WaitResult(exitCode: code, error: error)) }
     }

@@ -1,6 +1,7 @@
 import ContainerdAPI
 import Crypto
 import FoundationEssentials
+import JSONCodec
 import OCISpec
 import SwiftProtobuf
 
@@ -21,9 +22,7 @@ struct ImageAssembler: Sendable {
     func assemble(base: ImageManifest?, config: ImageConfig, added: [Layer], lease: String) async throws -> OCISpec.Descriptor {
         var config = config
         config.rootfs.diffIDs += added.map(\.diffID)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let configData = try encoder.encode(config)
+        let configData = Data(try JSON.encode(config))
         let configDigest = OCISpec.Digest(bytes: SHA256.hash(data: configData))
         var configLabels: [String: String] = [:]
         if let chainID = ChainID.all(config.rootfs.diffIDs).last { configLabels["containerd.io/gc.ref.snapshot.\(client.snapshotter)"] = chainID.description }
@@ -32,7 +31,7 @@ struct ImageAssembler: Sendable {
         let layers = (base?.layers ?? []) + added.map(\.descriptor)
         let manifest = ImageManifest(
             mediaType: OCISpec.MediaType.ociManifest, config: OCISpec.Descriptor(mediaType: OCISpec.MediaType.ociConfig, digest: configDigest, size: Int64(configData.count)), layers: layers)
-        let data = try encoder.encode(manifest)
+        let data = Data(try JSON.encode(manifest))
         let digest = OCISpec.Digest(bytes: SHA256.hash(data: data))
         var labels = ["containerd.io/gc.ref.content.config": configDigest.description]
         for (index, layer) in layers.enumerated() { labels["containerd.io/gc.ref.content.l.\(index)"] = layer.digest.description }

@@ -54,7 +54,7 @@ extension ImageService {
         let repository = names.filter { (try? ImageReference(parsing: $0.name))?.name == spelled.name }
         if spelled.digest != nil { return repository }
         let exact = repository.filter { $0.name == spelled.withDefaultTag.description }
-        let hasOtherTags = repository.contains { named in (try? ImageReference(parsing: named.name))?.digest == nil && !exact.contains(named) }
+        let hasOtherTags = repository.contains { named in named.reference?.digest == nil && !exact.contains(named) }
         return hasOtherTags ? exact : repository
     }
 
@@ -62,7 +62,7 @@ extension ImageService {
         var items: [ImageDeleteItem] = []
         for named in names {
             try await client.delete(named.name, sync: false)
-            let familiar = (try? ImageReference(parsing: named.name))?.familiar ?? named.name
+            let familiar = named.reference?.familiar ?? named.name
             publish("untag", id: found.id, name: familiar, labels: attributes)
             items.append(ImageDeleteItem(Untagged: familiar))
         }

@@ -53,9 +53,16 @@ extension ImageService {
         return target.digest.description
     }
 
-    /// Writes the archive into the content store as it comes, compressed or not.
+    /// Writes the archive into the content store as it comes, compressed or not. Nothing of it stays when that fails.
     private func storeLayer(_ next: @Sendable () async throws -> Data?, lease: String) async throws -> OCISpec.Descriptor {
         let writer = try await ContentWriter.open(client, ref: "berth-import-\(Identifier.random(digits: 16))", lease: lease)
+        do { return try await writeLayer(next, to: writer) } catch {
+            await writer.abandon(client)
+            throw error
+        }
+    }
+
+    private func writeLayer(_ next: @Sendable () async throws -> Data?, to writer: ContentWriter) async throws -> OCISpec.Descriptor {
         var hash = SHA256()
         var size: Int64 = 0
         var head = Data()

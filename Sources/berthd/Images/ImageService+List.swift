@@ -37,8 +37,11 @@ extension ImageService {
 
     /// One entry for each target, newest first.
     func list(_ filters: ListFilters, options: ListOptions) async throws -> [ImageSummary] {
-        let entries = try await filtered(filters)
-        let users = ImageUserIndex(users.imageUsers())
+        summaries(try await filtered(filters), options: options)
+    }
+
+    func summaries(_ entries: [(Entry, tags: [String])], options: ListOptions) -> [ImageSummary] {
+        let users = options.manifests ? ImageUserIndex(users.imageUsers()) : ImageUserIndex(counts: users.imageUserCounts())
         var summaries: [ImageSummary] = []
         summaries.reserveCapacity(entries.count)
         for (entry, tags) in entries { summaries.append(summarize(entry, tags: tags, users: users, manifests: options.manifests)) }
@@ -89,14 +92,14 @@ extension ImageService {
 
     /// Names that users gave, as they write them.
     static func tags(_ names: [ImageStoreClient.Named]) -> [String] {
-        names.filter { !isDangling($0.name) }.map { named in (try? ImageReference(parsing: named.name))?.familiar ?? named.name }
+        names.filter { !isDangling($0.name) }.map { $0.reference?.familiar ?? $0.name }
     }
 
     /// `NAME@DIGEST` for every repository.
     static func repositoryDigests(_ names: [ImageStoreClient.Named]) -> [String] {
         var result: [String] = []
         for named in names where !isDangling(named.name) {
-            guard let reference = try? ImageReference(parsing: named.name) else { continue }
+            guard let reference = named.reference else { continue }
             let text = "\(reference.familiarName)@\(named.target.digest)"
             if !result.contains(text) { result.append(text) }
         }

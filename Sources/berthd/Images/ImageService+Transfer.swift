@@ -130,7 +130,7 @@ extension ImageService {
             return [named]
         }
         let all = try await client.list().filter { named in
-            guard let other = try? ImageReference(parsing: named.name) else { return false }
+            guard let other = named.reference else { return false }
             return other.name == reference.name && other.tag != nil
         }
         guard !all.isEmpty else { throw DaemonError.notFound("An image does not exist locally with the tag: \(reference.familiarName)") }

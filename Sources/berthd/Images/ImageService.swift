@@ -104,15 +104,17 @@ struct ImageService: ImageProviding {
     func count() async throws -> Int { Set(try await client.list().map(\.target.digest)).count }
 
     func diskUsage() async throws -> (images: [ImageSummary], layersSize: Int64) {
-        let images = try await list(ListFilters(), options: ListOptions(sharedSize: true))
-        return (images, try await layersSize())
+        let entries = try await entries()
+        return (summaries(entries.map { ($0, Self.tags($0.names)) }, options: ListOptions(sharedSize: true)), Self.layersSize(entries))
     }
 
     /// Bytes of every blob and every unpacked layer, each once.
-    func layersSize() async throws -> Int64 {
+    func layersSize() async throws -> Int64 { Self.layersSize(try await entries()) }
+
+    private static func layersSize(_ entries: [Entry]) -> Int64 {
         var seen: Set<ImageFacts.Part> = []
         var total: Int64 = 0
-        for entry in try await entries() {
+        for entry in entries {
             for (part, size) in entry.facts.parts where seen.insert(part).inserted { total += size }
         }
         return total

@@ -33,6 +33,8 @@ struct ImageStoreClient: Sendable {
         var labels: [String: String]
         var created: WallClock
         var updated: WallClock
+        /// The name's parts; nil for what is none of Docker's names.
+        var reference: ImageReference?
     }
 
     func call<Request: Message, Response: Message>(_ method: RPCMethod<Request, Response>, _ request: Request, lease: String? = nil) async throws -> Response {
@@ -325,6 +327,12 @@ struct ContentWriter: Sendable {
         offset.value = answer.offset > start ? answer.offset : start + Int64(data.count)
     }
 
+    /// Takes away what was written: nobody will go on with it.
+    func abandon(_ client: ImageStoreClient) async {
+        call.finish()
+        _ = try? await client.call(ContentAPI.abort, Content_AbortRequest.with { $0.ref = ref })
+    }
+
     /// - Returns: false when the store has the blob already.
     @discardableResult
     func commit(digest: OCISpec.Digest, labels: [String: String]) async throws -> Bool {
@@ -349,7 +357,8 @@ struct ContentWriter: Sendable {
 extension ImageStoreClient.Named {
     init?(_ image: Images_Image) {
         guard let target = OCISpec.Descriptor(image.target) else { return nil }
-        self.init(name: image.name, target: target, labels: image.labels, created: WallClock(image.createdAt), updated: WallClock(image.updatedAt))
+        self.init(name: image.name, target: target, labels: image.labels, created: WallClock(image.createdAt), updated: WallClock(image.updatedAt),
+            reference: try? ImageReference(parsing: image.name))
     }
 }
 

@@ -1,6 +1,7 @@
 import DockerAPI
 import FoundationEssentials
 import GRDB
+import JSONCodec
 
 /// The table of networks.
 ///
@@ -29,7 +30,7 @@ struct NetworkStore: Sendable {
             for record in records {
                 try db.execute(
                     sql: "INSERT OR REPLACE INTO network (id, name, record) VALUES (?, ?, ?)",
-                    arguments: [record.id, record.name, try JSONEncoder().encode(record)])
+                    arguments: [record.id, record.name, Data(try JSON.encode(record))])
             }
         }
     }

@@ -21,6 +21,7 @@ final class DaemonDatabase: Sendable {
 
     /// - Throws: a message that names the file, when it is no database or cannot be opened.
     init(path: String, schemas: [any DatabaseSchema.Type]) throws {
+        WALIndex.keepInMemory()
         var configuration = Configuration()
         configuration.prepareDatabase { db in
             try db.execute(sql: "PRAGMA foreign_keys = ON")
@@ -41,7 +42,11 @@ final class DaemonDatabase: Sendable {
     }
 
     /// One change, committed durably when this returns. What it throws undoes it alone.
-    func write<T: Sendable>(_ updates: @Sendable @escaping (Database) throws -> T) async throws -> T { try await commits.submit(updates) }
+    func write<T: Sendable>(_ updates: @Sendable @escaping (Database) throws -> T) async throws -> T {
+        do { return try await commits.submit(updates) } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL {
+            throw DaemonError.internalError("no space left on device: the daemon's database")
+        }
+    }
 
     func read<T: Sendable>(_ query: @Sendable @escaping (Database) throws -> T) async throws -> T { try await queue.read(query) }
 

@@ -6,7 +6,7 @@ actor MeasuredSizes {
     struct Item: Sendable {
         var key: String
         /// What is measured under one stamp stays as it is; nil: it may change at any time.
-        var stamp: String?
+        var stamp: Int64?
     }
 
     typealias Measure = @Sendable (_ key: String) async -> Int64?
@@ -14,7 +14,7 @@ actor MeasuredSizes {
     private struct Known {
         /// nil: there is nothing to measure.
         var size: Int64?
-        var stamp: String?
+        var stamp: Int64?
     }
 
     private var known: [String: Known] = [:]
@@ -23,21 +23,35 @@ actor MeasuredSizes {
     private static let parallel = 4
 
     /// - Parameter patience: how long sizes that are known from before are waited for. What was never measured is waited for however long it takes.
-    /// - Returns: the sizes by key; what cannot be measured is missing, and asked for again only when it may have changed.
-    func sizes(_ items: [Item], patience: Duration = .milliseconds(20), measure: @escaping Measure) async -> [String: Int64] {
-        let missing = items.filter { item in known[item.key].map { item.stamp != nil && $0.stamp != item.stamp } ?? true }
-        await measureAll(missing, measure)
-        let fresh = Set(missing.map(\.key))
-        let changing = items.filter { $0.stamp == nil && !fresh.contains($0.key) }
+    /// - Returns: the sizes in the items' order; nil for what cannot be measured, which is asked for again only when it may have changed.
+    func sizes(_ items: [Item], patience: Duration = .milliseconds(20), measure: @escaping Measure) async -> [Int64?] {
+        var sizes: [Int64?] = []
+        sizes.reserveCapacity(items.count)
+        var missing: [Item] = [], changing: [Item] = []
+        for item in items {
+            let one = known[item.key]
+            sizes.append(one?.size)
+            if let one, item.stamp == nil || one.stamp == item.stamp {
+                if item.stamp == nil { changing.append(item) }
+            } else {
+                missing.append(item)
+            }
+        }
+        if missing.isEmpty, changing.isEmpty { return sizes }
+        if !missing.isEmpty { await measureAll(missing, measure) }
         if !changing.isEmpty { await again(changing, patience: patience, measure) }
-        return known.compactMapValues(\.size)
+        return items.map { known[$0.key]?.size }
     }
 
     /// After something was changed from outside, or is gone.
     func forget(_ key: String) { known[key] = nil }
 
     /// Forgets everything else.
-    func keep(only keys: Set<String>) { known = known.filter { keys.contains($0.key) } }
+    func keep(only keys: [String]) {
+        guard known.count > keys.count else { return }
+        let keys = Set(keys)
+        known = known.filter { keys.contains($0.key) }
+    }
 
     private func again(_ items: [Item], patience: Duration, _ measure: @escaping Measure) async {
         let (end, continuation) = AsyncStream.makeStream(of: Void.self)

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import GRDB
+import JSONCodec
 
 /// A volume as it is stored. Its files are in `volumes/NAME/_data`.
 struct VolumeRecord: Sendable, Codable, Equatable {
@@ -59,7 +60,7 @@ struct VolumeStore: Sendable {
     func add(_ record: VolumeRecord?, user: (volume: String, VolumeUser)?) async throws {
         try await database.write { db in
             if let record {
-                try db.execute(sql: "INSERT INTO volume (name, record) VALUES (?, ?)", arguments: [record.name, try JSONEncoder().encode(record)])
+                try db.execute(sql: "INSERT INTO volume (name, record) VALUES (?, ?)", arguments: [record.name, Data(try JSON.encode(record))])
             }
             if let (volume, user) = user {
                 try db.execute(

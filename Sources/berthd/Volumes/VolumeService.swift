@@ -166,14 +166,14 @@ actor VolumeService: VolumeProviding {
     func diskUsage() async throws -> [Volume] {
         let all = records.values.sorted { $0.name < $1.name }
         let driver = driver
-        await sizes.keep(only: Set(all.map(\.name)))
+        await sizes.keep(only: all.map(\.name))
         // What is in a volume may change at any time, also from outside.
         let sizes = await sizes.sizes(all.map { MeasuredSizes.Item(key: $0.name) }) { name in
             try? await self.blocking { () throws(SystemError) in try driver.size(name) }
         }
-        return all.map { record in
+        return zip(all, sizes).map { record, size in
             var volume = describe(record)
-            volume.UsageData = Volume.Usage(RefCount: Int64(users[record.name]?.count ?? 0), Size: sizes[record.name] ?? -1)
+            volume.UsageData = Volume.Usage(RefCount: Int64(users[record.name]?.count ?? 0), Size: size ?? -1)
             return volume
         }
     }
