@@ -15,19 +15,27 @@ let testing = Context.environment["BERTH_TESTING"] != nil
 
 /// For everything below the dotted line of the diagram: without Swift's regular expressions, a megabyte that a single `contains(String)` links in, and
 /// without Concurrency, whose use is an error this way.
+/// A function is a section of its own, so that the linker can leave it out or place it (contrib/link/runtime.order). Generic types are made known by calls that
+/// name their parts, and not by a text that the library takes apart and looks up among all types and conformances: half of the instructions of a `create` were that.
 let light: [SwiftSetting] =
-    strict + [.unsafeFlags(["-Xfrontend", "-disable-implicit-string-processing-module-import", "-Xfrontend", "-disable-implicit-concurrency-module-import"])]
+    strict + [
+        .unsafeFlags(["-Xfrontend", "-disable-implicit-string-processing-module-import", "-Xfrontend", "-disable-implicit-concurrency-module-import"]),
+        .unsafeFlags(["-Xfrontend", "-function-sections", "-Xfrontend", "-disable-concrete-type-metadata-mangled-name-accessors"], .when(configuration: .release)),
+    ]
 
 /// The runtime and what only it makes much use of: a smaller program starts no slower.
 let small: [SwiftSetting] = light + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
 
 /// The shim, the runtime and the init: fully static, position dependent, so that they start in under a millisecond and share no library with anybody.
 /// Identical functions are one, and the tables for unwinding the stack, an eighth of the program that nobody reads, are left out.
-let staticProgram: [LinkerSetting] = {
+/// - Parameter order: the names of the functions to be placed first, beside one another: what a command uses is then a tenth of the program's pages.
+func staticProgram(order: String? = nil) -> [LinkerSetting] {
     if testing { return [] }
-    let options = ["--gc-sections", "--icf=all", "--no-eh-frame-hdr", "-T", "\(Context.packageDirectory)/contrib/link/static.ld"]
+    let folder = "\(Context.packageDirectory)/contrib/link"
+    var options = ["--gc-sections", "--icf=all", "--no-eh-frame-hdr", "-T", "\(folder)/static.ld"]
+    if let order { options += ["--symbol-ordering-file", "\(folder)/\(order)", "--no-warn-symbol-ordering"] }
     return [.unsafeFlags(["-static-executable", "-use-ld=lld"] + options.flatMap { ["-Xlinker", $0] }, .when(platforms: [.linux]))]
-}()
+}
 
 /// The daemons and the client: Swift's library inside the program. This halves the anonymous memory of an idle daemon.
 /// The C halves of Foundation are named because the autolink entries of a shared build leave them out.
@@ -108,14 +116,14 @@ let package = Package(
             swiftSettings: strict, linkerSettings: selfContained),
         .executableTarget(
             name: "berth-shim",
-            dependencies: ["TaskAPI", "JSONCodec", "OCISpec", "BerthDefaults", "LinuxSystem", "Cgroups", "CProtobufC", "StaticUnicode"],
-            swiftSettings: light, linkerSettings: staticProgram),
+            dependencies: ["TaskAPI", "JSONCodec", "OCISpec", "BerthDefaults", "LinuxSystem", "Cgroups", "CProtobufC", "StaticUnicode", "StaticStart"],
+            swiftSettings: light, linkerSettings: staticProgram()),
         .executableTarget(
             name: "berth-runtime",
-            dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "SystemdBus", "CSeccomp", "CCap", "StaticUnicode"],
-            swiftSettings: small, linkerSettings: staticProgram),
+            dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "SystemdBus", "CSeccomp", "CCap", "StaticUnicode", "StaticStart"],
+            swiftSettings: small, linkerSettings: staticProgram(order: "runtime.order")),
         .executableTarget(
-            name: "berth-init", dependencies: ["LinuxSystem", "StaticUnicode"], swiftSettings: light, linkerSettings: staticProgram),
+            name: "berth-init", dependencies: ["LinuxSystem", "StaticUnicode", "StaticStart"], swiftSettings: light, linkerSettings: staticProgram()),
 
         // Contracts: what two programs share
         .target(name: "DockerAPI", path: "Sources/Contracts/DockerAPI", swiftSettings: strict),
@@ -159,6 +167,7 @@ let package = Package(
         .target(name: "Cgroups", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Cgroups", swiftSettings: small),
         .target(name: "LinuxSystem", dependencies: ["CLinux"], path: "Sources/Linux/LinuxSystem", swiftSettings: light),
         .target(name: "StaticUnicode", path: "Sources/Linux/StaticUnicode", swiftSettings: small + (testing ? [] : [.define("BERTH_STATIC")])),
+        .target(name: "StaticStart", path: "Sources/Linux/StaticStart", cSettings: testing ? [] : [.define("BERTH_STATIC")]),
         .target(name: "CLinux", path: "Sources/Linux/CLinux"),
         .systemLibrary(name: "CSeccomp", path: "Sources/Linux/CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         .systemLibrary(name: "CCap", path: "Sources/Linux/CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),

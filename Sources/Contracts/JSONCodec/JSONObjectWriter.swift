@@ -50,8 +50,10 @@ package struct JSONObjectWriter {
     package mutating func add(_ name: String, _ values: [String]) {
         begin(name)
         writer.append("[")
-        for (position, value) in values.enumerated() {
-            if position > 0 { writer.append(",") }
+        var isFirst = true
+        for value in values {
+            if !isFirst { writer.append(",") }
+            isFirst = false
             writer.write(value)
         }
         writer.append("]")
@@ -75,9 +77,12 @@ package struct JSONObjectWriter {
     package mutating func add<Value: JSONWritable>(_ name: String, _ values: [Value]) {
         begin(name)
         writer.append("[")
-        for (position, value) in values.enumerated() {
+        // By index: an iterator over values of a type not known here is one more type to be made known at run time.
+        var position = 0
+        while position < values.count {
             if position > 0 { writer.append(",") }
-            object { value.write(to: &$0) }
+            object { values[position].write(to: &$0) }
+            position += 1
         }
         writer.append("]")
     }

@@ -61,10 +61,10 @@ package struct Cgroup: Sendable, Equatable {
 
     /// Reads /proc/PID/cgroup: "4:memory:/path", and "0::/path" for v2.
     static func ownPaths(_ text: String) -> [(controllers: [String], path: String)] {
-        text.split(separator: "\n").compactMap { line in
-            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+        text.fields(by: "\n").compactMap { line in
+            let fields = line.fields(by: ":", limit: 3, keepsEmpty: true)
             guard fields.count == 3 else { return nil }
-            return (fields[1].split(separator: ",").map(String.init), String(fields[2]))
+            return (fields[1].fields(by: ",").map(String.init), String(fields[2]))
         }
     }
 

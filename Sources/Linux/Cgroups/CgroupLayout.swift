@@ -65,7 +65,7 @@ package struct CgroupLayout: Sendable, Equatable {
                 guard layout.v2 == nil else { return nil }
                 layout.v2 = Hierarchy(controllers: [], mountPoint: path)
             } else if kind == v1Magic {
-                let controllers = name == "systemd" ? ["name=systemd"] : name.split(separator: ",").map(String.init)
+                let controllers = name == "systemd" ? ["name=systemd"] : name.fields(by: ",").map(String.init)
                 guard name == "systemd" || controllers.allSatisfy(knownControllers.contains) else { return nil }
                 layout.v1.append(Hierarchy(controllers: controllers, mountPoint: path))
             } else {

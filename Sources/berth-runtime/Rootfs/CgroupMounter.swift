@@ -21,7 +21,7 @@ struct CgroupMounter {
 
     init(_ cgroup: Cgroup) {
         hierarchies = cgroup.v1.map { directory in
-            Hierarchy(name: directory.mountPoint.split(separator: "/").last.map(String.init) ?? "", directory: directory.path)
+            Hierarchy(name: directory.mountPoint.fields(by: "/").last.map(String.init) ?? "", directory: directory.path)
         }
         unifiedDirectory = cgroup.v1.isEmpty ? cgroup.v2?.path : nil
     }
@@ -64,7 +64,7 @@ struct CgroupMounter {
             let tree = try Mounts.cloneTree(hierarchy.directory, recursive: false)
             try Mounts.change(tree, set: attributes, name: hierarchy.name)
             try Mounts.attach(tree, onto: place, name: "\(planned.destination)/\(hierarchy.name)")
-            let members = hierarchy.name.split(separator: ",")
+            let members = hierarchy.name.fields(by: ",")
             if members.count > 1 { for member in members { try Files.makeSymlink(String(member), to: hierarchy.name, at: base) } }
         }
         try builder.finish(base, planned)

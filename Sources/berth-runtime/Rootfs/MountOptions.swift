@@ -137,8 +137,8 @@ struct MountOptions {
         case "ridmap": (idmap, idmapRecursive) = (true, true)
         default:
             // The filesystem's own; several may be glued with commas, as mount(2) takes them.
-            for part in option.split(separator: ",") {
-                let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            for part in option.fields(by: ",") {
+                let pair = part.fields(by: "=", limit: 2, keepsEmpty: true)
                 filesystem.append((String(pair[0]), pair.count > 1 ? String(pair[1]) : nil))
             }
         }
