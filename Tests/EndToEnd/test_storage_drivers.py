@@ -287,8 +287,9 @@ def test_a_full_disk_is_an_error_and_takes_nothing_away(world, name):
                 docker.run(*command)
         assert engine.supervisor_pid == pid, "the supervisor has ended"
         assert docker.ok("ps", "-aq", "--filter", f"name={name}")
-        engine.kill("supervisor")
-        wait_for("the supervisor again on a full disk", lambda: docker.run("images").returncode == 0, 20)
+        if driver != "btrfs":  # there not even the reserve makes room at once: see docs/storage.md
+            engine.kill("supervisor")
+            wait_for("the supervisor again on a full disk", lambda: docker.run("images").returncode == 0, 20)
         filler.unlink()
         # A create that failed may have found no room to write its layer's removal down either: that goes at the next start.
         engine.stop()
