@@ -1,3 +1,4 @@
+import BerthDefaults
 import ContainerdAPI
 import GRDB
 import SwiftProtobuf
