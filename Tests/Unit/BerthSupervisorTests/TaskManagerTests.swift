@@ -27,7 +27,8 @@ import Testing
             try await eventually { !setting.exists("a") }
             #expect(shim.count("Shutdown") == 1)
             // The name is free again as soon as it can be.
-            let found3 = try await setting.manager.create(key("a"), request(shim))
+            let next = try await FakeShim(directory: setting.directory + "/next", group: setting.group)
+            let found3 = try await setting.manager.create(key("a"), request(next))
             #expect(found3 == 42)
         }
     }
@@ -107,7 +108,8 @@ import Testing
             _ = try await setting.manager.create(key("a"), request(shim))
             let error = await #expect(throws: GRPCStatus.self) { try await setting.manager.delete(key("a")) }
             #expect(error?.code == .notFound)
-            #expect(try await setting.manager.create(key("a"), request(shim)) == 42)
+            let next = try await FakeShim(directory: setting.directory + "/next", group: setting.group)
+            #expect(try await setting.manager.create(key("a"), request(next)) == 42)
         }
     }
 
