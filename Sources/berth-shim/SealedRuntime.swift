@@ -3,13 +3,14 @@ import LinuxSystem
 
 /// The runtime's binary on a read-only mount in the shim's mount namespace, so that it need not seal itself at every call.
 ///
-/// berth-runtime lets no container reach its file on the host through a writable mount: started from one that is writable, it clones that mount
-/// read-only and executes itself again, which costs a program start. Started from here it finds itself sealed. The mount is seen by this shim alone
+/// berth-runtime lets no container reach its file on the host through a writable mount: started from one that is writable, it puts its segments on a read-only
+/// clone of that mount first. Started from here it finds itself sealed. The mount is seen by this shim alone
 /// and goes with it; a later upgrade of the binary does not change the runtime of a container that lives.
 enum SealedRuntime {
-    static let fileName = "runtime"
+    /// The name that the runtime speaks under.
+    static let fileName = "berth-runtime"
 
-    /// Mounts `binary` at `<bundle>/runtime`. The shim has a mount namespace of its own already, in which the bundle's mount passes nothing on.
+    /// Mounts `binary` at `<bundle>/berth-runtime`. The shim has a mount namespace of its own already, in which the bundle's mount passes nothing on.
     /// - Returns: the path to run instead of `binary`; nil where that cannot be done, and the runtime seals itself.
     static func mount(_ binary: String, bundle: String) -> String? {
         let path = "\(bundle)/\(fileName)"

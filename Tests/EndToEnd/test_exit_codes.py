@@ -8,7 +8,7 @@ def test_the_code_of_the_process_is_the_code_of_run(cli):
 
 def test_a_program_that_does_not_exist_gives_127(cli):
     error = cli.fails("run", "--rm", IMAGE, "no-such-program", code=127)
-    assert 'exec: "no-such-program": executable file not found in $PATH' in error
+    assert 'OCI runtime create failed: berth-runtime create failed: unable to start container process: error during container init: exec: "no-such-program": executable file not found in $PATH' in error
 
 
 def test_a_file_that_cannot_be_executed_gives_126(cli):
