@@ -121,6 +121,7 @@ def test_binds_of_the_engines_own_files_follow_the_host(engine, docker, name):
     root = f"{engine.folder}/data"
     docker.ok("create", "--name", name, "-v", f"{root}:/v", IMAGE)
     assert docker.inspect(name)["Mounts"][0]["Propagation"] == "rslave"
+    assert docker.ok("run", "--rm", "-v", "/:/host:ro", IMAGE, "cat", "/host/etc/passwd") == open("/etc/passwd").read().rstrip("\n"), "also where the host's root does not share"
     assert 'must use either propagation mode "rslave" or "rshared"' in docker.fails("create", "--mount", f"type=bind,src={root},dst=/v,bind-propagation=private", IMAGE)
 
 

@@ -218,7 +218,8 @@ extension ContainerService {
             cgroupParent: environment.config.cgroupParent,
             seccomp: try SeccompChoice.profile(security.seccomp, daemonProfile: environment.config.seccompProfile, host: host),
             noNewPrivileges: security.noNewPrivileges ?? environment.config.noNewPrivileges, writableCgroups: security.writableCgroups, appArmorProfile: security.appArmorProfile,
-            defaultUlimits: environment.config.defaultUlimits.map { Ulimit(Name: $0.key, Hard: $0.value.hard, Soft: $0.value.soft) }, unifiedCgroups: HostFacts.hasUnifiedCgroups)
+            defaultUlimits: environment.config.defaultUlimits.map { Ulimit(Name: $0.key, Hard: $0.value.hard, Soft: $0.value.soft) }, unifiedCgroups: HostFacts.hasUnifiedCgroups,
+            dataRoot: environment.config.dataRoot)
     }
 
     /// The pid of the container whose namespace is joined.

@@ -43,11 +43,13 @@ struct MountSettlement {
 
     /// A bind of the engine's own files, or of what they lie in: a private copy of their mounts would keep them busy, so it follows the host's.
     private func propagation(of source: String, wanted: String) throws(DaemonError) -> String {
-        guard source.hasPrefix(dataRoot) || dataRoot.hasPrefix(source) else { return wanted.isEmpty ? "rprivate" : wanted }
+        guard Self.holdsEngineFiles(source, dataRoot: dataRoot) else { return wanted.isEmpty ? "rprivate" : wanted }
         guard !wanted.isEmpty, wanted != "rslave", wanted != "rshared" else { return wanted.isEmpty ? "rslave" : wanted }
         throw .invalid(
             "invalid mount config: must use either propagation mode \"rslave\" or \"rshared\" when mount source is within the daemon root, daemon root: \"\(dataRoot)\", bind mount source: \"\(source)\", propagation: \"\(wanted)\"")
     }
+
+    static func holdsEngineFiles(_ source: String, dataRoot: String) -> Bool { source.hasPrefix(dataRoot) || dataRoot.hasPrefix(source) }
 
     private mutating func add(_ mount: MountRecord, own: inout Set<String>) throws(DaemonError) {
         guard own.insert(mount.destination).inserted else { throw .invalid("Duplicate mount point: \(mount.destination)") }

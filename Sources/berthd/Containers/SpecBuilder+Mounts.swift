@@ -59,7 +59,7 @@ extension SpecBuilder {
                 var source = mount.source
                 if let volume = mount.volumeName, let path = context.volumePaths[volume] { source = path }
                 if let part = context.volumeParts[mount.destination] { source = part }
-                try Self.requirePeers(of: source, for: mount.propagation)
+                try requirePeers(of: source, for: mount.propagation)
                 var options = [mount.nonRecursive ? "bind" : "rbind", mount.propagation.isEmpty ? "rprivate" : mount.propagation]
                 if mount.readOnly {
                     let recursive = mount.readOnlyForceRecursive || !mount.readOnlyNonRecursive && !mount.nonRecursive
@@ -73,10 +73,11 @@ extension SpecBuilder {
         }
     }
 
-    /// A bind mount travels only where what it is made of does.
-    private static func requirePeers(of source: String, for propagation: String) throws {
+    /// A bind mount travels only where what it is made of does. A bind that holds the engine's own files follows the host without having been asked to, and need
+    /// not be able to.
+    private func requirePeers(of source: String, for propagation: String) throws {
         let (mustShare, mayFollow) = (propagation.hasSuffix("shared"), propagation.hasSuffix("slave"))
-        guard mustShare || mayFollow else { return }
+        guard mustShare || mayFollow && !MountSettlement.holdsEngineFiles(source, dataRoot: context.dataRoot) else { return }
         let point = try HoldingMount.of(source)
         if point.isShared || mayFollow && point.isSlave { return }
         throw DaemonError.internalError("path \(source) is mounted on \(point.path) but it is not a shared\(mayFollow ? " or slave" : "") mount")

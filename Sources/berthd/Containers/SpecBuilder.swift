@@ -34,6 +34,7 @@ struct SpecBuilder: Sendable {
         var appArmorProfile: String?
         var defaultUlimits: [Ulimit]
         var unifiedCgroups: Bool
+        var dataRoot: String
     }
 
     let record: ContainerRecord

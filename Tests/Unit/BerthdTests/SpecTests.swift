@@ -19,7 +19,7 @@ private func record(_ change: (inout HostConfig, inout ContainerConfig) -> Void 
 private func context(home: String = "/root", uid: UInt32 = 0) -> SpecBuilder.Context {
     .init(
         identity: .init(uid: uid, gid: 0, additionalGids: [0], home: home), filesDirectory: "/files", volumePaths: ["data": "/volumes/data"], initPath: nil, cgroupParent: "", seccomp: nil,
-        noNewPrivileges: false, defaultUlimits: [], unifiedCgroups: false)
+        noNewPrivileges: false, defaultUlimits: [], unifiedCgroups: false, dataRoot: "/data")
 }
 
 @Test func `the environment is PATH, HOSTNAME, then the user's, then HOME`() throws {
