@@ -92,7 +92,7 @@ package struct CgroupLayout: Sendable, Equatable {
         for line in mountinfo.split(separator: "\n") {
             let fields = line.split(separator: " ")
             guard let dash = fields.firstIndex(of: "-"), dash > 5, fields.count > dash + 3 else { continue }
-            let root = unescape(fields[3]), mountPoint = unescape(fields[4])
+            let root = Mounts.unescape(fields[3]), mountPoint = Mounts.unescape(fields[4])
             // A cgroup of another namespace, whose paths mean nothing here.
             if root.hasPrefix("/..") { continue }
             if fields[dash + 1] == "cgroup2" {
@@ -105,20 +105,5 @@ package struct CgroupLayout: Sendable, Equatable {
             }
         }
         return layout
-    }
-
-    /// Space, tab, line feed and backslash stand as three octal digits.
-    private static func unescape(_ text: Substring) -> String {
-        guard text.contains("\\") else { return String(text) }
-        var bytes: [UInt8] = [], rest = Array(text.utf8)[...]
-        while let byte = rest.popFirst() {
-            if byte == UInt8(ascii: "\\"), rest.count >= 3, let value = UInt8(String(decoding: rest.prefix(3), as: UTF8.self), radix: 8) {
-                bytes.append(value)
-                rest = rest.dropFirst(3)
-            } else {
-                bytes.append(byte)
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }

@@ -15,22 +15,26 @@ package struct HoldingMount: Equatable, Sendable {
         for line in mountinfo.split(separator: "\n") {
             let fields = line.split(separator: " ", maxSplits: 8)
             guard fields.count > 6 else { continue }
-            let point = unescape(fields[4])
+            let point = Mounts.unescape(fields[4])
             guard point.utf8.count >= best.path.utf8.count, path == point || path.hasPrefix(point == "/" ? "/" : point + "/") else { continue }
             let tags = fields[6...].prefix { $0 != "-" }
             best = HoldingMount(path: point, isShared: tags.contains { $0.hasPrefix("shared:") }, isSlave: tags.contains { $0.hasPrefix("master:") })
         }
         return best
     }
+}
 
-    /// Blanks, tabs, line feeds and backslashes are octal in mountinfo.
-    private static func unescape(_ text: Substring) -> String {
+extension Mounts {
+    /// Cuts the mount that holds `path` off from its peers, and leaves those below it as they are: what is mounted at `path` does not travel.
+    package static func isolate(_ path: String) throws(SystemError) { try setPropagation(try HoldingMount.of(path).path, .slave, recursive: false) }
+
+    /// A path of mountinfo: blank, tab, line feed and backslash stand there as three octal digits.
+    package static func unescape(_ text: Substring) -> String {
         guard text.utf8.contains(UInt8(ascii: "\\")) else { return String(text) }
-        var bytes: [UInt8] = []
-        var rest = Array(text.utf8)[...]
+        var bytes: [UInt8] = [], rest = Array(text.utf8)[...]
         while let byte = rest.popFirst() {
-            if byte == UInt8(ascii: "\\"), rest.count >= 3 {
-                bytes.append(rest.prefix(3).reduce(0) { $0 &* 8 &+ ($1 &- 0x30) })
+            if byte == UInt8(ascii: "\\"), rest.count >= 3, let value = UInt8(String(decoding: rest.prefix(3), as: UTF8.self), radix: 8) {
+                bytes.append(value)
                 rest = rest.dropFirst(3)
             } else {
                 bytes.append(byte)
@@ -38,9 +42,4 @@ package struct HoldingMount: Equatable, Sendable {
         }
         return String(decoding: bytes, as: UTF8.self)
     }
-}
-
-extension Mounts {
-    /// Cuts the mount that holds `path` off from its peers, and leaves those below it as they are: what is mounted at `path` does not travel.
-    package static func isolate(_ path: String) throws(SystemError) { try setPropagation(try HoldingMount.of(path).path, .slave, recursive: false) }
 }

@@ -93,22 +93,15 @@ struct ContainersService: GRPCService {
             paths = ["labels", "spec", "extensions", "image", "snapshotkey"]
         }
         for path in paths {
-            if path.hasPrefix("labels.") {
-                let key = String(path.dropFirst("labels.".count))
-                updated.labels[key] = change.labels[key].flatMap { $0.isEmpty ? nil : $0 }
-            } else if path.hasPrefix("extensions.") {
-                let key = String(path.dropFirst("extensions.".count))
-                updated.extensions[key] = change.extensions[key]
-            } else {
-                switch path {
-                case "labels": updated.labels = change.labels.filter { !$0.value.isEmpty }
-                case "spec": updated.spec = change.spec
-                case "extensions": updated.extensions = change.extensions
-                case "image": updated.image = change.image
-                case "snapshotkey", "snapshot_key": updated.snapshotKey = change.snapshotKey
-                default:
-                    throw SupervisorError(.invalidArgument, "cannot update \"\(path)\" field on \"\(change.id)\": invalid argument")
-                }
+            if MapPath.apply(path, of: change, to: &updated, labels: \.labels, extensions: \.extensions) { continue }
+            switch path {
+            case "labels": updated.labels = change.labels.filter { !$0.value.isEmpty }
+            case "spec": updated.spec = change.spec
+            case "extensions": updated.extensions = change.extensions
+            case "image": updated.image = change.image
+            case "snapshotkey", "snapshot_key": updated.snapshotKey = change.snapshotKey
+            default:
+                throw SupervisorError(.invalidArgument, "cannot update \"\(path)\" field on \"\(change.id)\": invalid argument")
             }
         }
         do { try validate(updated) } catch { throw SupervisorError(error.code, "update failed validation: \(error.message)") }

@@ -49,20 +49,13 @@ struct SandboxStoreService: GRPCService {
             throw SupervisorError(.invalidArgument, "sandbox.Runtime.Name field is immutable: invalid argument")
         }
         for path in paths.isEmpty ? ["labels", "extensions", "spec", "runtime"] : paths {
-            if path.hasPrefix("labels.") {
-                let key = String(path.dropFirst("labels.".count))
-                updated.labels[key] = change.labels[key].flatMap { $0.isEmpty ? nil : $0 }
-            } else if path.hasPrefix("extensions.") {
-                let key = String(path.dropFirst("extensions.".count))
-                updated.extensions[key] = change.extensions[key]
-            } else {
-                switch path {
-                case "labels": updated.labels = change.labels
-                case "extensions": updated.extensions = change.extensions
-                case "runtime": updated.runtime = change.runtime
-                case "spec": updated.spec = change.spec
-                default: throw SupervisorError(.invalidArgument, "cannot update \"\(path)\" field on sandbox \"\(change.sandboxID)\": invalid argument")
-                }
+            if MapPath.apply(path, of: change, to: &updated, labels: \.labels, extensions: \.extensions) { continue }
+            switch path {
+            case "labels": updated.labels = change.labels
+            case "extensions": updated.extensions = change.extensions
+            case "runtime": updated.runtime = change.runtime
+            case "spec": updated.spec = change.spec
+            default: throw SupervisorError(.invalidArgument, "cannot update \"\(path)\" field on sandbox \"\(change.sandboxID)\": invalid argument")
             }
         }
         try validate(updated)

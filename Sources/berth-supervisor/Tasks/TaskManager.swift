@@ -21,8 +21,6 @@ final class TaskManager: Sendable {
     }
 
     private static let shutdownTimeout = Duration.seconds(3)
-    /// How long a shim may take to unmount after that: the kernel writes out what is left of a container's files, and of everything else on their disk.
-    private static let endTimeout = Duration.seconds(15)
     private static let recoveryTimeout = Duration.seconds(5)
     /// How long a creation that nobody waits for may go on in its shim.
     private static let creationTimeout = Duration.seconds(60)
@@ -208,7 +206,7 @@ final class TaskManager: Sendable {
                 Task { [self] in
                     if isHalfMade { await abandon(shim) }
                     _ = try? await shim.call(ShimAPI.shutdown, .with { $0.id = shim.id }, timeout: Self.shutdownTimeout)
-                    if await !shim.waitForEnd(timeout: Self.endTimeout) {
+                    if await !shim.waitForEnd(timeout: Self.shutdownTimeout) {
                         Log.warn("a shim does not end", ["container": shim.id, "namespace": shim.key.namespace])
                         shim.abandon()
                     }

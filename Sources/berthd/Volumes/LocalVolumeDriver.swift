@@ -63,14 +63,7 @@ struct LocalVolumeDriver: Sendable {
     }
 
     /// A mount point is on another device than its parent, or is bound: /proc/self/mountinfo tells both.
-    private func isMounted(_ name: String) throws(SystemError) -> Bool {
-        let target = dataPath(of: name)
-        let text = try Files.readText("/proc/self/mountinfo")
-        return text.split(separator: "\n").contains { line in
-            let fields = line.split(separator: " ")
-            return fields.count > 4 && fields[4] == target
-        }
-    }
+    private func isMounted(_ name: String) throws(SystemError) -> Bool { try HoldingMount.of(dataPath(of: name)).path == dataPath(of: name) }
 }
 
 /// The text of mount(8)'s `-o`.
