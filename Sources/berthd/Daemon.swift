@@ -87,6 +87,7 @@ struct Daemon: Sendable {
         try Files.makeDirectories(config.dataRoot, mode: 0o711)
         try Files.makeDirectories(config.dataRoot + "/daemon", mode: 0o711)
         try Files.makeDirectories(config.containersRoot, mode: 0o711)
+        try DirectoryFD(path: config.containersRoot).spreadDirectories()
         try Files.makeDirectories(config.execRoot, mode: 0o711)
         try Files.makeDirectories(config.execRoot + "/io", mode: 0o700)
     }

@@ -85,6 +85,10 @@ def images(registry, wanted):
     return chosen
 
 
+# Engines to measure, by their first word in the output; all of them without it.
+ENGINES = os.environ.get("ENGINES", "").split()
+
+
 def cpu(pids):
     total = 0
     for pid in pids:
@@ -107,6 +111,8 @@ def children(pid):
 
 
 def measure(name, pids, pull, remove, runs):
+    if ENGINES and name.split(" ", 1)[1].split()[0] not in ENGINES:
+        return
     walls, cpus, peaks = [], [], []
     for _ in range(runs):
         subprocess.run(["sync"])

@@ -15,9 +15,10 @@ package struct IdleMemory {
     /// Processor time after which there may be something to give back, nanoseconds.
     private static let worthwhileNanoseconds: UInt64 = 10_000_000
 
-    /// Between two looks, seconds: while the process works, and at most when it has rested for long. A look wakes a processor.
+    /// Between two looks, seconds: while the process works, and at most when it has rested for long. A look wakes a processor for some twenty microseconds, and what a process did after a rest is
+    /// given back only after the look that was due.
     private static let shortestPause = 1
-    private static let longestPause = 64
+    private static let longestPause = 8
 
     private let program: [MappedRange]
     private var lastSeen: UInt64 = 0

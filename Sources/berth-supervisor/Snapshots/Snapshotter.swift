@@ -50,6 +50,7 @@ final class Snapshotter: Sendable {
         for directory in ["snapshots", "new", "removed"] { try Files.makeDirectories("\(root)/\(directory)", mode: 0o700) }
         layers = try DirectoryFD(path: "\(root)/snapshots")
         new = try DirectoryFD(path: "\(root)/new")
+        try new.spreadDirectories()
         removed = try DirectoryFD(path: "\(root)/removed")
         self.driver = try driver("\(root)/new")
         table = SnapshotTable(snapshotter: self.driver.name)
