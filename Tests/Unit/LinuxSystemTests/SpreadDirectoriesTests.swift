@@ -1,5 +1,6 @@
+import CLinux
 import Glibc
-import LinuxSystem
+@testable import LinuxSystem
 import Testing
 
 @Suite struct `Directories that have nothing to do with each other` {
@@ -14,12 +15,10 @@ import Testing
         for _ in 0..<2 { try directory.spreadDirectories() }
         try Files.makeDirectories("\(path)/one/two", mode: 0o700)
 
-        var system = statfs()
-        #expect(statfs(path, &system) == 0)
         let file = try directory.readable()
+        let isExt4 = try Mounts.filesystem(of: file, name: path).f_type == 0xef53  // EXT4_SUPER_MAGIC
         var flags: CInt = 0
         guard ioctl(file.rawValue, 0x8008_6601, &flags) == 0 else { return }
-        let isExt4 = system.f_type == 0xef53
         #expect((flags & 0x0002_0000 != 0) == isExt4)
     }
 }
