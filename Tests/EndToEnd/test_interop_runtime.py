@@ -29,7 +29,8 @@ def runtime(peers):
 
 
 def leftovers(word):
-    found = subprocess.run(f"find /sys/fs/cgroup -name '*{word}*' -type d; grep {word} /proc/self/mounts", shell=True, capture_output=True, text=True)
+    """Cgroups of a container, alone or with what managers put before its name, and mounts. Real runtimes leave others' with longer names where no hierarchy is mounted."""
+    found = subprocess.run(f"find /sys/fs/cgroup '(' -name '{word}' -o -name '*-{word}*' ')' -type d; grep {word} /proc/self/mounts", shell=True, capture_output=True, text=True)
     return found.stdout
 
 

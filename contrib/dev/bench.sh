@@ -32,7 +32,10 @@ engine_start "$dir"
 for host in "$ENGINE_HOST" unix:///run/peers/docker.sock; do
   "$here/make-busybox-image.sh" | "$BIN/berth" -H "$host" import -c 'CMD ["sh"]' -c 'ENV PATH=/usr/bin:/bin' - busybox:latest >/dev/null
 done
-python3 "$tools/engine-bench.py" --n "${N:-15}" ${ONLY:+--only "$ONLY"} \
-  "berth=$ENGINE_HOST,$dir/berthd|$dir/run|berth-shim|berth-supervisor" \
+engines=(
+  "berth=$ENGINE_HOST,$dir/berthd|$dir/run|berth-shim|berth-supervisor"
   "docker=unix:///run/peers/docker.sock,^(/usr/s?bin/)?(dockerd|containerd|docker-proxy|containerd-shim)"
+)
+python3 "$tools/engine-bench.py" --n "${N:-15}" ${ONLY:+--only "$ONLY"} "${engines[@]}"
+[[ ${ONLY:-} ]] || { echo "== fifty idle containers"; python3 "$here/../bench/idle.py" "${engines[@]}"; }
 [[ ${KEEP_PEERS:-} ]] || "$peers" dockerd stop

@@ -82,11 +82,24 @@ extension Snapshotter {
         try database.read { db in try table.find(name, in: namespace, db)?.info.kind == .committed }
     }
 
-    /// Removes what an earlier process was unpacking. At start-up, before `cleanup`.
+    /// Removes what an earlier process was unpacking. At start-up, before `cleanup`. A disk too full to write that down is no reason not to start: their files go, and their rows at another start.
     func removeUnfinishedLayers() throws {
-        try database.pool.write { db in
-            try db.execute(
-                sql: "DELETE FROM snapshots WHERE snapshotter = ? AND name LIKE ? AND kind = 2", arguments: [name, "\(Self.unfinishedPrefix)%"])
+        let layers = try database.read { db in
+            try Int64.fetchAll(
+                db, sql: "SELECT id FROM snapshots WHERE snapshotter = ? AND name LIKE ? AND kind = 2", arguments: [name, "\(Self.unfinishedPrefix)%"])
+        }
+        guard !layers.isEmpty else { return }
+        // The files first: they may be what the disk is full of.
+        for layer in layers where driver.keepsLayersApart {
+            guard let files = try? files(layer) else { continue }
+            for name in (try? files.names()) ?? [] { try? LayerFiles.removeTree(CName(name), in: files) }
+        }
+        do {
+            try database.pool.write { db in
+                for layer in layers { try db.execute(sql: "DELETE FROM snapshots WHERE id = ?", arguments: [layer]) }
+            }
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL {
+            Log.warn("layers that were being unpacked stay listed: no space left", ["snapshotter": name, "layers": "\(layers.count)"])
         }
     }
 

@@ -66,7 +66,7 @@ struct ExitMonitor: Sendable {
         }
     }
 
-    /// The init of a container ended: answers waiters, then commits, then cleans up, then restarts or removes.
+    /// The init of a container ended: tells of it, commits, answers waiters, then cleans up, then restarts or removes.
     /// - Parameter pid: of the process that ended; 0 when that is not known. The news of an earlier life may come after the next one has begun.
     func containerExited(_ id: String, _ exit: SupervisorClient.Exit, pid: Int32) async {
         guard let container = environment.store.get(id: id) else {
@@ -95,12 +95,16 @@ struct ExitMonitor: Sendable {
         container.mutate { $0.lifecycle.didExit(code: exit.code, at: exit.at, restarts: delay != nil) }
         HealthMonitor.end(container)
         execs.forgetUnstarted(container)
-        container.answerExitWaiters(exitCode: exit.code)
+        let answerWaiters = container.takeExitWaiters()
+        // Before the commit: a stop looks at the state, and its event is to come after this one.
         environment.publish("die", before, ["exitCode": String(exit.code), "execDuration": String(ranFor.components.seconds)])
 
         let record = container.record
-        // The shim keeps the exit status until the task is deleted: commit first.
-        try await environment.store.save(record)
+        // The shim keeps the exit status until the task is deleted: commit first. Whoever waits is told what a crash cannot take back, or what is so, where it cannot be written down.
+        var failure: (any Error)?
+        do { try await environment.store.save(record) } catch { failure = error }
+        answerWaiters(exit.code)
+        if let failure { throw failure }
         async let released: Void = environment.networks.release(record.id)
         // What stays because the supervisor is away is collected by the next start or the removal.
         try? await service.collectTask(of: container)

@@ -195,13 +195,18 @@ final class ManagedContainer: Sendable {
     }
 
     /// The process ended: `nextExit` and `notRunning` are answered, as in dockerd also when it will be restarted.
-    func answerExitWaiters(exitCode: Int) {
+    func answerExitWaiters(exitCode: Int) { takeExitWaiters()(exitCode) }
+
+    /// Those who wait for the end of the present life, to be answered by the call of what is returned. Who comes after this waits for the next one.
+    func takeExitWaiters() -> (_ exitCode: Int) -> Void {
         let ready = state.withLock { state in
             let ready = state.waiters.filter { $0.value.condition != .removed }
             for key in ready.keys { state.waiters[key] = nil }
             return ready
         }
-        for waiter in ready.values { waiter.answer(WaitResult(exitCode: exitCode)) }
+        return { exitCode in
+            for waiter in ready.values { waiter.answer(WaitResult(exitCode: exitCode)) }
+        }
     }
 
     /// The container is gone, or its removal failed.
