@@ -1,3 +1,7 @@
+// References are split by bytes: what separates their parts is ASCII, and characters cost a search of Unicode's tables each.
+private let slash = UInt8(ascii: "/")
+private let colon = UInt8(ascii: ":")
+
 /// The name of an image as users write it, completed: `docker.io/library/busybox:latest`, `127.0.0.1:5000/a/b@sha256:…`.
 ///
 /// ```
@@ -28,9 +32,9 @@ package struct ImageReference: Hashable, Sendable {
             throw ImageReferenceError("invalid repository name (\(text)), cannot specify 64-byte hexadecimal strings")
         }
         let (domain, remainder) = Self.splitDomain(text)
-        let remote = remainder.prefix { $0 != ":" }
-        if remote.utf8.contains(where: \.isUpper) {
-            throw ImageReferenceError("invalid reference format: repository name (\(remote)) must be lowercase")
+        let remote = remainder.utf8.prefix { $0 != colon }
+        if remote.contains(where: \.isUpper) {
+            throw ImageReferenceError("invalid reference format: repository name (\(Substring(remote))) must be lowercase")
         }
         try self.init(domain: domain, remainder: remainder)
     }
@@ -44,15 +48,15 @@ package struct ImageReference: Hashable, Sendable {
 
     private init(domain: String, remainder: String) throws(ImageReferenceError) {
         var rest = Substring(remainder), digestText: Substring?
-        if let at = rest.firstIndex(of: "@") {
-            digestText = rest[rest.index(after: at)...]
+        if let at = rest.utf8.firstIndex(of: UInt8(ascii: "@")) {
+            digestText = rest[rest.utf8.index(after: at)...]
             rest = rest[..<at]
         }
         var tag: Substring?
-        let lastSlash = rest.lastIndex(of: "/") ?? rest.startIndex
-        if let colon = rest[lastSlash...].firstIndex(of: ":") {
-            tag = rest[rest.index(after: colon)...]
-            rest = rest[..<colon]
+        let lastSlash = rest.utf8.lastIndex(of: slash) ?? rest.startIndex
+        if let found = rest.utf8[lastSlash...].firstIndex(of: colon) {
+            tag = rest[rest.utf8.index(after: found)...]
+            rest = rest[..<found]
         }
         guard ReferenceGrammar.isDomain(domain), ReferenceGrammar.isPath(rest), tag.map({ ReferenceGrammar.isTag($0) }) ?? true,
             digestText.map({ ReferenceGrammar.isDigest($0) }) ?? true
@@ -70,17 +74,17 @@ package struct ImageReference: Hashable, Sendable {
 
     /// The first component is a domain when it can be told from a path: "localhost", or it has a dot, a colon or a capital.
     private static func splitDomain(_ text: String) -> (domain: String, remainder: String) {
-        guard let slash = text.firstIndex(of: "/") else { return (defaultDomain, "library/" + text) }
-        let first = String(text[..<slash]), rest = String(text[text.index(after: slash)...])
+        guard let end = text.utf8.firstIndex(of: slash) else { return (defaultDomain, "library/" + text) }
+        let first = String(text[..<end]), rest = String(text[text.utf8.index(after: end)...])
         let domain: String, remainder: String
         if first == "index.docker.io" {
             (domain, remainder) = (defaultDomain, rest)
-        } else if first == "localhost" || first.utf8.contains(where: { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: ":") || $0.isUpper }) {
+        } else if first == "localhost" || first.utf8.contains(where: { $0 == UInt8(ascii: ".") || $0 == colon || $0.isUpper }) {
             (domain, remainder) = (first, rest)
         } else {
             (domain, remainder) = (defaultDomain, text)
         }
-        if domain == defaultDomain, !remainder.contains("/") { return (domain, "library/" + remainder) }
+        if domain == defaultDomain, !remainder.utf8.contains(slash) { return (domain, "library/" + remainder) }
         return (domain, remainder)
     }
 }
@@ -93,7 +97,7 @@ extension ImageReference: CustomStringConvertible {
     package var familiarName: String {
         guard domain == Self.defaultDomain else { return name }
         let library = "library/"
-        if path.hasPrefix(library), !path.dropFirst(library.count).contains("/") { return String(path.dropFirst(library.count)) }
+        if path.hasPrefix(library), !path.utf8.dropFirst(library.utf8.count).contains(slash) { return String(path.dropFirst(library.count)) }
         return path
     }
 

@@ -1,7 +1,9 @@
 import OCISpec
 
 /// What lists, `system df` and the image policy need of a target, put together once: reading it takes a dozen calls for each image.
-struct ImageFacts: Sendable {
+///
+/// Never changed, and shared by whoever looks: a list hands on thousands of them.
+final class ImageFacts: Sendable {
     /// A part of the disk that a target needs.
     struct Part: Sendable, Hashable {
         enum Kind: Sendable, Hashable { case blob, layer }
@@ -10,31 +12,27 @@ struct ImageFacts: Sendable {
         var digest: OCISpec.Digest
     }
 
-    var variants: [ImageVariant]
+    let variants: [ImageVariant]
     /// The one for this machine; another one where there is none for it; nil when the target is no image.
-    var best: ImageVariant?
+    let best: ImageVariant?
     /// Bytes that each variant takes unpacked, in the order of `variants`.
-    var unpacked: [Int64]
+    let unpacked: [Int64]
     /// Everything of it that is here, with its bytes.
-    var parts: [Part: Int64]
+    let parts: [Part: Int64]
     /// When the image was made, by its configuration.
-    var created: WallClock?
+    let created: WallClock?
+    /// Bytes, as Docker counts an image: blobs and unpacked layers of all its platforms.
+    let size: Int64
 
     var labels: [String: String] { best?.config?.config.labels ?? [:] }
     /// Nothing of it is missing, so that nothing can be added.
     var isComplete: Bool { variants.allSatisfy(\.isAvailable) }
-    /// Bytes, as Docker counts an image: blobs and unpacked layers of all its platforms.
-    var size: Int64 { variants.reduce(0) { $0 + $1.contentSize } + unpacked.reduce(0, +) }
-}
 
-extension ImageFacts {
     /// Asks the store for everything.
     init(_ target: OCISpec.Descriptor, from catalog: isolated ImageCatalog) async throws {
-        variants = try await catalog.variants(of: target)
-        best = ImageCatalog.best(variants, for: ImagePlatform.host) ?? variants.first { $0.kind == .image && $0.config != nil }
-        created = best?.config?.created.flatMap { WallClock(rfc3339: $0) }
-        unpacked = []
-        parts = [:]
+        let variants = try await catalog.variants(of: target)
+        var unpacked: [Int64] = []
+        var parts: [Part: Int64] = [:]
         if OCISpec.MediaType.isIndex(target.mediaType) { parts[Part(kind: .blob, digest: target.digest)] = target.size }
         for variant in variants {
             if let manifest = variant.manifest {
@@ -52,6 +50,12 @@ extension ImageFacts {
             }
             unpacked.append(bytes)
         }
+        self.variants = variants
+        self.unpacked = unpacked
+        self.parts = parts
+        best = ImageCatalog.best(variants, for: ImagePlatform.host) ?? variants.first { $0.kind == .image && $0.config != nil }
+        created = best?.config?.created.flatMap { WallClock(rfc3339: $0) }
+        size = variants.reduce(0) { $0 + $1.contentSize } + unpacked.reduce(0, +)
     }
 }
 
