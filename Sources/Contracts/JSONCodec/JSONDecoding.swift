@@ -92,7 +92,7 @@ private struct ObjectContainer<Key: CodingKey>: KeyedDecodingContainerProtocol {
     }
 
     private func find(_ key: Key) -> Int? {
-        index.isEmpty ? document.member(key.stringValue, of: node) : index[key.stringValue]
+        index[key.stringValue] ?? document.member(key.stringValue, of: node)
     }
 
     private func required(_ key: Key) throws -> Int {

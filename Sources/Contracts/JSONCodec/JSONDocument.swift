@@ -57,28 +57,44 @@ final class JSONDocument {
         }
     }
 
-    /// The value of the member with this name.
+    /// The value of the member with this name; without one, of a member whose name differs in the case of ASCII letters alone. Go's programs read JSON so, and those who write for them rely on it.
     func member(_ name: String, of node: Int) -> Int? {
         var name = name
         return name.withUTF8 { wanted in
             var index = node + 1
             let end = Int(nodes[node].next)
+            var inAnotherCase: Int?
             while index < end {
                 let key = nodes[index]
                 if key.isEscaped {
                     if string(at: index).utf8.elementsEqual(wanted) { return index + 1 }
-                } else if Int(key.end - key.start) == wanted.count, equal(key, wanted) {
-                    return index + 1
+                } else if Int(key.end - key.start) == wanted.count {
+                    switch compare(key, wanted) {
+                    case .same: return index + 1
+                    case .sameInAnotherCase: inAnotherCase = index + 1
+                    case .other: break
+                    }
                 }
                 index = Int(nodes[index + 1].next)
             }
-            return nil
+            return inAnotherCase
         }
     }
 
-    private func equal(_ key: Node, _ wanted: UnsafeBufferPointer<UInt8>) -> Bool {
-        guard let other = wanted.baseAddress else { return true }
-        return bytes.withUnsafeBufferPointer { memcmp($0.baseAddress! + Int(key.start), other, wanted.count) == 0 }
+    private enum Comparison { case same, sameInAnotherCase, other }
+
+    /// Of texts of the same length, the case of ASCII's letters aside.
+    private func compare(_ key: Node, _ wanted: UnsafeBufferPointer<UInt8>) -> Comparison {
+        guard let other = wanted.baseAddress else { return .same }
+        return bytes.withUnsafeBufferPointer { bytes in
+            let own = bytes.baseAddress! + Int(key.start)
+            if memcmp(own, other, wanted.count) == 0 { return .same }
+            for index in 0..<wanted.count where own[index] != other[index] {
+                let letter = own[index] | 0x20
+                guard letter == other[index] | 0x20, UInt8(ascii: "a") <= letter, letter <= UInt8(ascii: "z") else { return .other }
+            }
+            return .sameInAnotherCase
+        }
     }
 
     // MARK: Scalars

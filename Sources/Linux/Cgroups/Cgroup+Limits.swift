@@ -87,8 +87,9 @@ extension Cgroup {
         } else {
             usage = v2.flatMap { CgroupFiles.number("\($0.path)/memory.current") }
         }
-        guard let usage, let limit = memory.limit, limit > 0, UInt64(limit) < usage else { return }
-        throw .invalid("linux.resources.memory.limit: rejecting memory limit \(limit) < usage \(usage)")
+        guard let usage else { return }
+        if let limit = memory.swap, limit > 0, UInt64(limit) < usage { throw .invalid("linux.resources.memory.swap: rejecting memory+swap limit \(limit) < usage \(usage)") }
+        if let limit = memory.limit, limit > 0, UInt64(limit) < usage { throw .invalid("linux.resources.memory.limit: rejecting memory limit \(limit) < usage \(usage)") }
     }
 
     /// Without a rule for it, a device is refused. That no hierarchy could do this is an error: it would open every device of the host.

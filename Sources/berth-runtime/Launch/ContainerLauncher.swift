@@ -131,19 +131,26 @@ struct ContainerLauncher {
         let creation = try withCgroup { () throws(CgroupError) in try part.create() }
         made.append(creation)
         if !creation.isNew, scope == nil {
-            let pids = (try? part.ownProcesses()) ?? []
-            let problem = pids.isEmpty ? part.isFrozen ? "container's cgroup unexpectedly frozen" : "" : "container's cgroup is not empty: \(pids.count) process(es) found"
-            if !problem.isEmpty {
+            do throws(RuntimeError) { try refuseOccupied(part) } catch {
                 for creation in made.reversed() { creation.undo() }
-                throw RuntimeError(.conflict, problem)
+                throw error
             }
         }
         if isWhole { try withCgroup { () throws(CgroupError) in try cgroup.apply(limits, isNew: creation.isNew) } }
     }
 
+    /// - Throws: `conflict` where processes are in a cgroup that was there before, or would not run there.
+    private func refuseOccupied(_ part: Cgroup) throws(RuntimeError) {
+        let pids = (try? part.ownProcesses()) ?? []
+        if !pids.isEmpty { throw RuntimeError(.conflict, "container's cgroup is not empty: \(pids.count) process(es) found") }
+        if part.isFrozen { throw RuntimeError(.conflict, "container's cgroup unexpectedly frozen") }
+    }
+
     /// What the init needs from outside while it mounts.
     private func supply(_ pid: pid_t, _ channel: borrowing SyncChannel, _ late: Cgroup?, _ made: inout [Cgroup.Creation]) throws(RuntimeError) {
         var limits = limits
+        // A unit of that name may be another container's: systemd would say only that it is loaded.
+        if scope != nil, cgroup.exists { try refuseOccupied(cgroup) }
         try scope?.start(pid, id: plan.id, cgroup: cgroup, annotations: plan.spec.annotations, &limits)
         if let late { try create(late, isWhole: true, limits, &made) }
         try OutsideAttributes.apply(plan.process, to: pid, inUserNamespace: plan.namespaces.hasUserNamespace)

@@ -53,6 +53,31 @@ import Testing
         rmdir(path)
     }
 
+    @Test(arguments: [
+        (Int64(1024), Int64?.none, "linux.resources.memory.limit: rejecting memory limit 1024 < usage 4096"),
+        (1024, 2048, "linux.resources.memory.swap: rejecting memory+swap limit 2048 < usage 4096"), (8192, 16384, ""), (-1, -1, ""),
+    ])
+    func `a limit below what is used is refused where that is asked for`(limit: Int64, swap: Int64?, problem: String) throws {
+        var template = Array("/tmp/berth-test-\(getpid())-XXXXXX".utf8CString)
+        let root = String(cString: try #require(mkdtemp(&template)))
+        let cgroup = try Cgroup(layout: CgroupLayout(v1: [], v2: .init(controllers: [], mountPoint: root)), path: "/x")
+        mkdir("\(root)/x", 0o755)
+        defer {
+            unlink("\(root)/x/memory.current")
+            rmdir("\(root)/x")
+            rmdir(root)
+        }
+        let file = try #require(fopen("\(root)/x/memory.current", "w"))
+        fputs("4096\n", file)
+        fclose(file)
+        var limits = CgroupLimits()
+        limits.memory.limit = limit
+        limits.memory.swap = swap
+        try cgroup.checkUse(limits)
+        limits.memory.checkBeforeUpdate = true
+        if problem.isEmpty { try cgroup.checkUse(limits) } else { #expect { try cgroup.checkUse(limits) } throws: { "\($0)" == problem } }
+    }
+
     @Test func `making tells what is new and can be undone`() throws {
         try withFakeHierarchy { layout, root in
             let cgroup = try Cgroup(layout: layout, path: "/docker/x")

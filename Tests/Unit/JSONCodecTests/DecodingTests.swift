@@ -44,6 +44,16 @@ private func message(_ text: String, limits: JSON.Limits = .standard) -> String 
         #expect(try decode(#"{"name":"","small":null}"#) == decode(#"{"name":""}"#))
     }
 
+    @Test func `a name in another case is read where the exact one is missing`() throws {
+        #expect(try decode(#"{"NAME":"a","Nested":{"k":{"ON":true,"words":[]}}}"#) == Sample(name: "a", nested: ["k": .init(on: true, words: [])]))
+        #expect(try decode(#"{"Name":"other","name":"exact","NAME":"other"}"#).name == "exact")
+        // Letters alone have a case, and keys of a map are what they are.
+        #expect(message(#"{"n@me":"a"}"#).contains("required field is missing"))
+        #expect(try JSON.decode([String: Int].self, from: Array(#"{"a":1,"A":2}"#.utf8)) == ["a": 1, "A": 2])
+        let many = (0..<40).map { "\"other\($0)\":0" }.joined(separator: ",")
+        #expect(try decode("{\(many),\"Name\":\"a\"}").name == "a")
+    }
+
     @Test func `integers are exact in 64 bits`() throws {
         #expect(try decode(#"{"name":"","mask":18446744073709551615}"#).mask == .max)
         #expect(try decode(#"{"name":"","signed":-9223372036854775808}"#).signed == .min)
