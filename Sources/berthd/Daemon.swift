@@ -56,6 +56,7 @@ struct Daemon: Sendable {
         await networks.setLookup(NetworkLookup(service: containers))
         try await networks.start()
         try await volumes.start(containers: Set(environment.store.all.map(\.id)))
+        do { try await images.client.endAbandonedLeases() } catch { Log.warning("leases of an earlier life stay for a day: \(error)") }
 
         let router = makeRouter(environment, containers, execs, images: images, networks: networks, volumes: volumes, policy: policy, engineID: engineID)
         try await withThrowingTaskGroup(of: Void.self) { tasks in

@@ -97,6 +97,14 @@ def new_ones(engine, before):
     return set(snapshots(engine)) - set(before)
 
 
+def only(engine, before, count=0):
+    """Waits until but `count` are left of what was not there before."""
+    try:
+        wait_for(f"all but {count} new snapshots are gone", lambda: len(new_ones(engine, before)) == count, 10)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {new_ones(engine, before)}") from None
+
+
 def fsck(engine):
     """What the check says of a stopped engine."""
     r = subprocess.run([BIN / "berth-supervisor", "fsck", "--root", engine.folder / "data" / "supervisor", "--state", engine.folder / "run"], capture_output=True, text=True)
@@ -315,7 +323,7 @@ def test_a_full_disk_is_an_error_and_takes_nothing_away(world, name):
         # A create that failed may have found no room to write its layer's removal down either: that goes at the next start.
         engine.stop()
         engine.start()
-        wait_for("nothing of the failed ones left", lambda: len(new_ones(engine, before)) == 1, 10)
+        only(engine, before, 1)
         docker.ok("pull", "-q", f"{registry.name}/{name}")
         docker.ok("commit", name, f"{name}:fits")
         assert docker.ok("run", *NET, "--rm", f"{name}:fits", "cat", "/kept") == "kept"
@@ -324,7 +332,7 @@ def test_a_full_disk_is_an_error_and_takes_nothing_away(world, name):
         registry.stop()
     docker.ok("rm", name)
     docker.ok("rmi", f"{name}:fits", f"{registry.name}/{name}")
-    wait_for("their layers are gone", lambda: not new_ones(engine, before), 10)
+    only(engine, before)
 
 
 def test_the_layer_of_an_interrupted_create_goes_at_the_next_start(world, name):

@@ -57,15 +57,32 @@ final class TransferEngine: Sendable {
         let result: Result<Value, any Error>
         do { result = .success(try await body(id)) } catch { result = .failure(error) }
         // Not part of the cancelled work: the lease has to go in any case.
-        _ = await Task { [database] in
-            try? await database.writeRemoval { db in
-                // Held by the collector's own grace until it runs.
-                try db.execute(sql: "DELETE FROM lease_resources WHERE namespace = ? AND lease = ?", arguments: [namespace, id])
-                try db.execute(sql: "DELETE FROM leases WHERE namespace = ? AND id = ?", arguments: [namespace, id])
-            }
-        }.value
+        let ended = await Task { await end(id, in: namespace) }.value
+        if !ended { endLater(id, in: namespace) }
         if case .failure = result { collector.schedule() }
         return try result.get()
+    }
+
+    /// What it kept is held by the collector's own grace until that runs.
+    /// - Returns: false where not even the reserve makes room to write it down.
+    private func end(_ lease: String, in namespace: String) async -> Bool {
+        let written: Void? = try? await database.writeRemoval { db in
+            try db.execute(sql: "DELETE FROM lease_resources WHERE namespace = ? AND lease = ?", arguments: [namespace, lease])
+            try db.execute(sql: "DELETE FROM leases WHERE namespace = ? AND id = ?", arguments: [namespace, lease])
+        }
+        return written != nil
+    }
+
+    /// For some minutes; after that the lease ends a day after its beginning.
+    private func endLater(_ lease: String, in namespace: String) {
+        Task {
+            var pause = Duration.seconds(1)
+            for _ in 0..<12 {
+                try await Task.sleep(for: pause)
+                if await end(lease, in: namespace) { return collector.schedule() }
+                pause = min(pause * 2, .seconds(60))
+            }
+        }
     }
 
     // MARK: Documents

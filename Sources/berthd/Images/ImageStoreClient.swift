@@ -45,7 +45,7 @@ struct ImageStoreClient: Sendable {
         }
     }
 
-    private func optional<Value>(_ body: () async throws -> Value) async throws -> Value? {
+    func optional<Value>(_ body: () async throws -> Value) async throws -> Value? {
         do { return try await body() } catch let error as DaemonError where error.code == .notFound { return nil }
     }
 
@@ -252,29 +252,6 @@ struct ImageStoreClient: Sendable {
             throw DaemonError.internalError("the supervisor answered a layer without a digest")
         }
         return descriptor
-    }
-
-    // MARK: - Leases
-
-    /// Runs `body` under a lease: what it makes stays until then, and is kept afterwards only when an image refers to it. The lease ends by itself after a day, should we die.
-    func withLease<Value>(_ body: (String) async throws -> Value) async throws -> Value {
-        let request = Leases_CreateRequest.with {
-            $0.id = "berth-\(Identifier.random(digits: 24))"
-            $0.labels = ["containerd.io/gc.expire": WallClock(seconds: WallClock.now().seconds + 86400, nanoseconds: 0).rfc3339]
-        }
-        let lease = try await call(LeasesAPI.create, request).lease.id
-        do {
-            let value = try await body(lease)
-            try await endLease(lease)
-            return value
-        } catch {
-            try? await endLease(lease)
-            throw error
-        }
-    }
-
-    private func endLease(_ id: String) async throws {
-        _ = try await optional { _ = try await call(LeasesAPI.delete, Leases_DeleteRequest.with { $0.id = id }) }
     }
 }
 
