@@ -158,7 +158,9 @@ def test_changes_of_a_commit_see_the_variables_before_them(cli, name):
     config = cli.inspect(f"{name}:changed", "image")["Config"]
     cli.ok("rm", name)
     cli.ok("rmi", f"{name}:changed")
-    assert [entry for entry in config["Env"] if not entry.startswith("PATH=")] == ["A=21", "B=2", "C=1x", "D=other", "E=$A", "F=set"]
+    entries = [entry for entry in config["Env"] if not entry.startswith("PATH=")]
+    # The stock client gives a container its variables in any order.
+    assert sorted(entries[:2]) == ["A=21", "B=2"] and entries[2:] == ["C=1x", "D=other", "E=$A", "F=set"]
     assert config["WorkingDir"] == "/w/1x" and config["Labels"] == {"l": "21 of 2"}
 
 
