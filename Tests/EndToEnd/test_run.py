@@ -62,7 +62,7 @@ def test_rm_removes_the_container(cli, name):
     (["--security-opt", "seccomp=unconfined"], ["sh", "-c", "grep Seccomp: /proc/self/status"], "Seccomp:\t0"),
     (["--security-opt", "no-new-privileges"], ["sh", "-c", "grep NoNewPrivs /proc/self/status"], "NoNewPrivs:\t1"),
     (["--pids-limit", "50"], ["sh", "-c", "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max"], "50"),
-    (["--add-host", "db:10.9.8.7"], ["sh", "-c", "grep db /etc/hosts"], "10.9.8.7\tdb"),
+    (["--add-host", "db:10.9.8.7"], ["sh", "-c", "grep 10.9.8.7 /etc/hosts"], "10.9.8.7\tdb"),
     (["--dns", "9.9.9.9"], ["sh", "-c", "grep ^nameserver /etc/resolv.conf"], "nameserver 9.9.9.9"),
     (["--sysctl", "net.ipv4.ip_forward=0"], ["cat", "/proc/sys/net/ipv4/ip_forward"], "0"),
     (["--shm-size", "8m"], ["sh", "-c", "df -k /dev/shm | tail -1 | awk '{print $2}'"], "8192"),
