@@ -59,7 +59,11 @@ extension Snapshotter {
 
     /// Takes away what was unpacked of a layer that is kept apart, to begin it anew.
     func emptyLayer(_ layer: UnfinishedLayer) throws {
-        for name in try layer.files.names() { try LayerFiles.removeTree(CName(name), in: layer.files) }
+        try Self.empty(layer.files)
+    }
+
+    private static func empty(_ files: DirectoryFD) throws {
+        for name in try files.names() { try LayerFiles.removeTree(CName(name), in: files) }
     }
 
     /// Gives a layer up, with what was unpacked of it.
@@ -91,8 +95,7 @@ extension Snapshotter {
         guard !layers.isEmpty else { return }
         // The files first: they may be what the disk is full of.
         for layer in layers where driver.keepsLayersApart {
-            guard let files = try? files(layer) else { continue }
-            for name in (try? files.names()) ?? [] { try? LayerFiles.removeTree(CName(name), in: files) }
+            try? Self.empty(try files(layer))
         }
         do {
             try database.pool.write { db in
