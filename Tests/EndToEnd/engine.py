@@ -11,15 +11,15 @@ REPO = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("BERTH_BIN", REPO / "bin"))
 
 
-def wait_for(what, condition, seconds=15, every=0.02):
-    """Polls until `condition` returns something true, and returns it."""
+def wait_for(what, condition, seconds=15, every=0.02, state=None):
+    """Polls until `condition` returns something true, and returns it. What `state` returns in the end is told when it does not."""
     end = time.monotonic() + seconds
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {seconds} s")
+            raise AssertionError(f"{what}: not within {seconds} s" + (f": {state()}" if state else ""))
         time.sleep(every)
 
 

@@ -17,9 +17,5 @@ def test_daemons_give_their_memory_back_after_work_and_answer_afterwards(engine,
     for _ in range(5):
         docker.ok("run", "--rm", IMAGE, "true")
     pids = engine.berthd_pid(), engine.supervisor_pid()
-    seen = []
-    try:
-        wait_for(f"both daemons below {LIMIT} MiB", lambda: seen.append(tuple(share_of_memory(pid) for pid in pids)) or sum(seen[-1]) < LIMIT, 30, every=0.5)
-    except AssertionError as error:
-        raise AssertionError(f"{error}; berthd and the supervisor: {seen[0]} at first, {seen[-1]} at last") from None
+    wait_for(f"both daemons below {LIMIT} MiB", lambda: share_of_memory(*pids) < LIMIT, 30, every=0.5, state=lambda: [share_of_memory(pid) for pid in pids])
     assert docker.ok("run", "--rm", IMAGE, "echo", "awake") == "awake"

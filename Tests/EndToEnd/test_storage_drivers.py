@@ -99,10 +99,7 @@ def new_ones(engine, before):
 
 def only(engine, before, count=0):
     """Waits until but `count` are left of what was not there before."""
-    try:
-        wait_for(f"all but {count} new snapshots are gone", lambda: len(new_ones(engine, before)) == count, 10)
-    except AssertionError as error:
-        raise AssertionError(f"{error}: {new_ones(engine, before)}") from None
+    wait_for(f"all but {count} new snapshots are gone", lambda: len(new_ones(engine, before)) == count, 10, state=lambda: new_ones(engine, before))
 
 
 def fsck(engine):
@@ -145,7 +142,7 @@ def test_a_container_s_files_are_read_changed_compared_and_kept(world, name, tmp
     assert "A /live" in docker.ok("diff", f"{name}-3").splitlines()
     docker.ok("rm", "-f", name, f"{name}-2", f"{name}-3")
     docker.ok("rmi", f"{name}:one")
-    wait_for("nothing of them left", lambda: not new_ones(engine, before), 10)
+    only(engine, before)
 
 
 def test_images_of_several_layers_are_pulled_run_and_removed(world, name):
@@ -159,7 +156,7 @@ def test_images_of_several_layers_are_pulled_run_and_removed(world, name):
         docker.ok("pull", "-q", reference)
         assert docker.ok("run", *NET, "--rm", reference, "sh", "-c", "cat /etc/one; ls /gone 2>/dev/null; ls /d") == "2new"
         docker.ok("rmi", reference)
-        wait_for("its layers are gone", lambda: not new_ones(engine, before), 10)
+        only(engine, before)
     finally:
         registry.stop()
 
@@ -237,7 +234,7 @@ def test_a_user_namespace_sees_an_image_s_files_as_its_own(world, name, tmp_path
 
         wait_for("the container is gone", gone, 10)
     assert docker.ok("run", *NET, "--rm", IMAGE, "stat", "-c", "%u:%g", "/etc/passwd", "/bin/yes").split() == ["0:0", "0:0"], "the image has not changed"
-    wait_for("its layer is gone", lambda: not new_ones(engine, engine_before), 10)
+    only(engine, engine_before)
 
 
 def test_kills_at_any_moment_leave_nothing_half_made(world, name):
@@ -348,7 +345,7 @@ def test_the_layer_of_an_interrupted_create_goes_at_the_next_start(world, name):
     engine.start()
     assert docker.ok("ps", "-aq", "--no-trunc") == kept
     assert not (engine.folder / "data/daemon/containers" / stray).exists()
-    wait_for("its layer is gone", lambda: not new_ones(engine, before), 10)
+    only(engine, before)
     assert docker.ok("start", "-a", f"{name}-kept") == "kept"
     docker.ok("rm", f"{name}-kept")
 
