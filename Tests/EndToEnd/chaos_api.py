@@ -3,7 +3,9 @@ import http.client
 import json
 import socket
 import struct
+import threading
 import time
+from datetime import datetime, timezone
 
 
 class Gone(Exception):
@@ -21,12 +23,34 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+class Journal:
+    """Who did what when, for whoever has to find out why something went wrong."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, what):
+        self.lines.append(f"{datetime.now(timezone.utc):%H:%M:%S.%f} {threading.current_thread().name.split('-', 3)[-1]}: {what}\n")
+
+
 class Api:
-    def __init__(self, path):
-        self.path = str(path)
+    def __init__(self, path, journal=None):
+        self.path, self.journal = str(path), journal or Journal()
 
     def call(self, method, path, body=None, timeout=60):
         """(status, decoded answer). Raises Gone."""
+        if method != "GET":
+            self.journal.note(f"{method} {path}")
+        try:
+            status, answer = self.exchange(method, path, body, timeout)
+        except Gone as e:
+            self.journal.note(e)
+            raise
+        if method != "GET" or status != 200:
+            self.journal.note(f"{method} {path}: {status} {answer or ''}")
+        return status, answer
+
+    def exchange(self, method, path, body, timeout):
         connection = UnixConnection(self.path, timeout)
         try:
             headers = {"Content-Type": "application/json"} if body is not None else {}

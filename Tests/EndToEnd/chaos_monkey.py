@@ -38,8 +38,8 @@ def sockets(pid):
 
 
 class Monkey:
-    def __init__(self, engine, seed, shims):
-        self.engine, self.random, self.shims = engine, random.Random(f"{seed} monkey"), shims
+    def __init__(self, engine, seed, shims, journal):
+        self.engine, self.random, self.shims, self.journal = engine, random.Random(f"{seed} monkey"), shims, journal
         self.done = {}
         self.actions = [
             (3, self.kill_berthd), (1, self.end_berthd), (3, self.kill_supervisor), (1, self.end_supervisor), (2, self.kill_both),
@@ -49,7 +49,9 @@ class Monkey:
         action = self.random.choices([a for _, a in self.actions], [w for w, _ in self.actions])[0]
         name = action.__name__
         self.done[name] = self.done.get(name, 0) + 1
+        self.journal.note(f"{name} …")
         action()
+        self.journal.note(f"{name} done")
         time.sleep(self.random.random() * 0.15)
 
     # What is waited for is drawn before anything happens: the sequence does not depend on how long things take.

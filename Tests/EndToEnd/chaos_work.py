@@ -74,6 +74,7 @@ class Worker(threading.Thread):
 
     def expect(self, holds, what):
         if not holds:
+            self.api.journal.note(f"WRONG {what}")
             self.wrong.append(what)
 
     def stopped(self):

@@ -84,7 +84,7 @@ def test_no_container_notices_what_is_done_to_the_engine(chaos, name):
         worker.set_up()
     lasting = [w for w in workers if w.survives]
     shims = {w.label: shim_of(w.pid) for w in lasting}
-    monkey = Monkey(engine, SEED, list(shims.values()))
+    monkey = Monkey(engine, SEED, list(shims.values()), api.journal)
     time.sleep(1)  # everybody prints, probes and serves: what is measured now is the normal state
     quiet = {pid: (descriptors(pid), anonymous(pid)) for pid in shims.values()}
     for worker in workers:
@@ -116,6 +116,9 @@ def test_no_container_notices_what_is_done_to_the_engine(chaos, name):
     print(f"{rounds} rounds {dict(sorted(monkey.done.items()))}")
     print("steps (answered, unknown): " + " ".join(f"{w.label.split('-', 3)[-1]}:{w.done},{w.unknown}" for w in workers))
     wrong = {w.label: w.wrong[:5] for w in workers if w.wrong}
+    if wrong or grown:
+        (engine.folder / "chaos.journal").write_text("".join(api.journal.lines))
+        print(f"KEEP=1 keeps {engine.folder}, with chaos.journal and berthd.log")
     for worker in workers:
         api.insist("DELETE", f"/containers/{worker.label}?force=1&v=1", accept=(204, 404))
     assert not wrong, f"CHAOS_SEED={SEED}: {wrong}"

@@ -8,6 +8,7 @@ import pytest
 
 from conftest import IMAGE
 from engine import wait_for
+from grpc_call import call, message
 
 PRINT = "i=0; while :; do echo line $i; i=$((i+1)); usleep 10000; done"
 SERVE = "mkdir -p /www; echo up >/www/index.html; exec httpd -f -p 80 -h /www"
@@ -124,3 +125,22 @@ def test_what_an_interrupted_create_left_goes_at_the_next_start(engine, docker, 
     engine.start()
     assert not stray.exists()
     assert (containers / kept).exists() and docker.ok("ps", "-aq", "--no-trunc", "--filter", f"name={name}") == kept
+
+
+def test_the_end_of_a_process_that_nobody_knows_is_not_that_of_the_present_one(engine, docker, name):
+    """After a shim that died in the middle of a creation the supervisor tells of an end without a pid; the start has been made once more by then."""
+    docker.ok("run", "-d", "--name", name, IMAGE, "sleep", "1000")
+    number = docker.inspect(name)["Id"]
+    waiting = docker.start("wait", name)
+
+    def publish(topic, kind, event):
+        call(engine.folder / "run/supervisor.sock", "moby", "events.v1.Events/Publish", {1: topic, 2: {1: f"containerd.events.{kind}", 2: message(event)}})
+    publish("/tasks/exit", "TaskExit", {1: number, 2: number, 4: 137, 5: {1: int(time.time())}})
+    # A later event that shows: by then the first has been heard, and what it began is done before the container has another name.
+    publish("/tasks/oom", "TaskOOM", {1: number})
+    wait_for("the later event", lambda: docker.inspect(name)["State"]["OOMKilled"])
+    docker.ok("rename", name, f"{name}-renamed")
+    assert docker.inspect(number)["State"]["Running"]
+    assert waiting.poll() is None
+    docker.ok("kill", number)
+    assert waiting.communicate(timeout=10)[0].decode().strip() == "137"

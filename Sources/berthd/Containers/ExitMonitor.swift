@@ -75,11 +75,24 @@ struct ExitMonitor: Sendable {
         }
         do {
             try await container.serially {
-                guard pid == 0 || container.lifecycle.pid == pid else { return }
+                guard container.lifecycle.isRunning, try await isOfPresentLife(pid, container) else { return }
                 try await finish(container, exit)
             }
         } catch {
             Log.error("the end of container \(id) could not be recorded: \(error)")
+        }
+    }
+
+    /// Whether the process that ended is the one that runs now. The end of one without a pid is told after a shim that died in the middle of a creation: by
+    /// the time it is heard of, the start may have been made once more.
+    private func isOfPresentLife(_ pid: Int32, _ container: ManagedContainer) async throws -> Bool {
+        guard pid == 0 else { return container.lifecycle.pid == pid }
+        switch try await state(of: container.id)?.status {
+        case .stopped, nil: return true
+        case .created, .running, .paused: return false
+        case .unknown:
+            Task { await askAndSettle(container) }
+            return false
         }
     }
 
