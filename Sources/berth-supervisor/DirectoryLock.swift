@@ -8,14 +8,14 @@ import LinuxSystem
 final class DirectoryLock: Sendable {
     private let descriptor: CInt
 
-    /// - Throws: failedPrecondition when somebody else has it.
+    /// - Throws: conflict when somebody else has it.
     init(_ directory: String) throws {
         let path = "\(directory)/supervisor.pid"
         let file = try Files.open(path, O_RDWR | O_CREAT, mode: 0o600)
         let raw = file.rawValue
         do throws(SystemError) { try syscall("flock", on: path) { flock(raw, LOCK_EX | LOCK_NB) } } catch {
             guard error.errno == .again else { throw error }
-            throw SupervisorError(.failedPrecondition, "another supervisor uses \(directory) (it holds \(path))")
+            throw SupervisorError(.conflict, "another supervisor uses \(directory) (it holds \(path))")
         }
         try syscall("ftruncate", on: path) { ftruncate(raw, 0) }
         var line = "\(getpid())\n"

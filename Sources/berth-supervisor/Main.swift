@@ -19,6 +19,9 @@ struct Main {
             } catch let error as SupervisorError where error.code == .invalidArgument {
                 put("berth-supervisor: \(error.message)\n", STDERR_FILENO)
                 exit(2)
+            } catch let error as SupervisorError where error.code == .conflict {
+                put("berth-supervisor: \(error.message)\n", STDERR_FILENO)
+                exit(Defaults.supervisorInUseStatus)
             } catch {
                 put("berth-supervisor: \(error)\n", STDERR_FILENO)
                 exit(1)
@@ -41,7 +44,9 @@ struct Main {
 
     /// `fsck`: one line for each difference, on stdout.
     private static func check(_ config: SupervisorConfig, repairs: Bool, quick: Bool) throws -> CInt {
-        let lock = try DirectoryLock(config.root)
+        let lock: DirectoryLock
+        // Its exit statuses are its own.
+        do { lock = try DirectoryLock(config.root) } catch let error as SupervisorError { throw SupervisorError(.failedPrecondition, error.message) }
         defer { lock.release() }
         let check = StorageCheck(root: config.root, repairs: repairs, readsBlobs: !quick) { finding in
             let remedy = finding.remedy.map { repairs ? "done: \($0)" : "would \($0)" } ?? "not repairable here"

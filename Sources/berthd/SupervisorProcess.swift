@@ -1,3 +1,4 @@
+import BerthDefaults
 import Glibc
 import GRPCSocket
 import LinuxSystem
@@ -20,6 +21,8 @@ final class SupervisorProcess: Sendable {
     private static let startPatience = Duration.seconds(20)
     /// How often it is looked at although its process has not ended: one that lives and serves nobody is the rare case, and looking wakes both of us.
     private static let checkInterval = Duration.seconds(30)
+    /// Before the second attempt while another supervisor comes up or goes; doubles with each.
+    private static let firstTurn = Duration.milliseconds(100)
     /// Between two looks at a supervisor whose process cannot be watched.
     private static let retryInterval = Duration.milliseconds(500)
 
@@ -27,27 +30,47 @@ final class SupervisorProcess: Sendable {
     ///
     /// - Throws: what is missing, or that it does not answer.
     func ensureRunning() async throws {
-        // A call waits for a server that may be restarting: nobody is waited for where nothing listens. Short calls, since one that was killed
-        // accepts until the kernel has taken it down.
         let deadline = ContinuousClock.now + Self.startPatience
-        while isServed(), ContinuousClock.now < deadline {
-            if await answers(within: .milliseconds(200)) {
-                Log.info("found a running supervisor on \(config.supervisorSocket)")
-                return
-            }
-        }
-        let pid = try start()
+        var turn = Self.firstTurn
         while ContinuousClock.now < deadline {
-            if await answers(within: .milliseconds(200)) {
+            // A call waits for a server that may be restarting: nobody is waited for where nothing listens. Short calls, since one that was killed
+            // accepts until the kernel has taken it down.
+            while isServed(), ContinuousClock.now < deadline {
+                if await answers(within: .milliseconds(200)) {
+                    Log.info("found a running supervisor on \(config.supervisorSocket)")
+                    return
+                }
+            }
+            let pid = try start()
+            guard let status = try await ends(beforeAnswering: deadline) else {
                 Log.info("started the supervisor, pid \(pid)")
                 return
             }
-            if let status = reap() {
+            guard wasNotItsFault(status) else {
                 throw DaemonError.internalError("berth-supervisor ended at once (wait status \(status)); its messages are above")
             }
+            try await Task.sleep(for: turn)
+            turn = min(turn * 2, .seconds(2))
+        }
+        throw noAnswer
+    }
+
+    /// The wait status of the child, should it end before it answers; nil when it answers.
+    private func ends(beforeAnswering deadline: ContinuousClock.Instant) async throws -> CInt? {
+        while ContinuousClock.now < deadline {
+            if await answers(within: .milliseconds(200)) { return nil }
+            if let status = reap() { return status }
             try await Task.sleep(for: .milliseconds(10))
         }
-        throw DaemonError.internalError("berth-supervisor does not answer on \(config.supervisorSocket)")
+        throw noAnswer
+    }
+
+    private var noAnswer: DaemonError { .internalError("berth-supervisor does not answer on \(config.supervisorSocket)") }
+
+    /// Somebody has ended it, or one that a berthd before us started is still coming up, or going, and holds the directory: it is this one's turn, or another's.
+    private func wasNotItsFault(_ status: CInt) -> Bool {
+        let isKilled = status & 0x7f != 0
+        return isKilled || status == 0 || status >> 8 == Defaults.supervisorInUseStatus
     }
 
     /// Watches it until cancelled. Task events and the services' calls reconnect by themselves.

@@ -1,4 +1,5 @@
 """Nothing above a container can kill it: SIGKILL to the daemons while containers print and serve."""
+import fcntl
 import subprocess
 import threading
 import time
@@ -7,7 +8,7 @@ import urllib.request
 import pytest
 
 from conftest import IMAGE
-from engine import wait_for
+from engine import Engine, wait_for
 from grpc_call import call, message
 
 PRINT = "i=0; while :; do echo line $i; i=$((i+1)); usleep 10000; done"
@@ -144,3 +145,24 @@ def test_the_end_of_a_process_that_nobody_knows_is_not_that_of_the_present_one(e
     assert waiting.poll() is None
     docker.ok("kill", number)
     assert waiting.communicate(timeout=10)[0].decode().strip() == "137"
+
+
+def test_a_supervisor_that_still_comes_up_or_goes_is_waited_for(tmp_path):
+    """One that an earlier berthd started may hold the directory and not serve yet."""
+    engine = Engine(tmp_path / "engine", "--bridge", "none")
+    lock = engine.folder / "data/supervisor/supervisor.pid"
+    lock.parent.mkdir(parents=True)
+    with open(lock, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        def let_go():
+            wait_for("an attempt", lambda: engine.log.exists() and "another supervisor uses" in engine.log.read_text())
+            fcntl.flock(held, fcntl.LOCK_UN)
+        letting = threading.Thread(target=let_go)
+        letting.start()
+        try:
+            engine.start()
+            letting.join(10)
+            assert engine.request("GET", "/containers/json") == (200, [])
+        finally:
+            engine.stop()

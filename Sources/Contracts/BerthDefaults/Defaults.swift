@@ -13,5 +13,7 @@ package enum Defaults {
     package static let temporarySnapshotPrefix = "berth-extract-"
     /// Label of a snapshot that may take so many bytes.
     package static let snapshotSizeLabel = "containerd.io/snapshot/berth.size-bytes"
+    /// With this status ends a supervisor whose directory another one holds.
+    package static let supervisorInUseStatus: Int32 = 3
     package static let shimRuntime = "io.containerd.berth.v1"
 }
