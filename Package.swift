@@ -194,7 +194,7 @@ let package = Package(
         tests(
             "SupervisorRootTests", "Root",
             ["berth-supervisor", "OCILayer", "LinuxSystem", "BerthDefaults", .product(name: "NIOPosix", package: "swift-nio")]),
-        tests("BerthRuntimeRootTests", "Root", ["LinuxSystem", "OCISpec", "berth-runtime"]),
+        tests("BerthRuntimeRootTests", "Root", ["LinuxSystem", "OCISpec", "Cgroups", "berth-runtime"]),
         tests("TaskAPITests", "Unit", ["TaskAPI"]),
         tests("BerthShimRootTests", "Root", ["TaskAPI", "LinuxSystem"]),
         tests("BerthShimTests", "Unit", ["berth-shim", "TaskAPI", "LinuxSystem", "Cgroups"]),

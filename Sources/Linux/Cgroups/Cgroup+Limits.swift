@@ -53,6 +53,8 @@ extension Cgroup {
 
     private func carryOut(_ write: CgroupWrite, in directory: (String) -> Directory?) throws(CgroupError) {
         guard let path = directory(write.controller)?.path else {
+            // The words runc has for it, which others look for.
+            if isNone { throw .invalid("cannot set \(write.controller) limit: container could not join or create cgroup") }
             throw .invalid("\(write.file) cannot be set to \(write.value): this machine has no \(write.controller) controller")
         }
         do throws(CgroupError) { try CgroupFiles.write(write.value, to: "\(path)/\(write.file)") } catch {

@@ -40,17 +40,28 @@ package struct Cgroup: Sendable, Equatable {
         }
         let own = isAbsolute ? [] : Self.ownPaths(try CgroupFiles.read("/proc/self/cgroup"))
         func directory(_ hierarchy: CgroupLayout.Hierarchy) -> Directory {
-            var base = ""
-            if !isAbsolute, let path = own.first(where: { $0.controllers == hierarchy.controllers })?.path {
-                // Seen from the part of the hierarchy that is mounted.
-                base = hierarchy.root != "/" && path.hasPrefix(hierarchy.root) ? String(path.dropFirst(hierarchy.root.count)) : path
-                if hierarchy.controllers.isEmpty { base = String(base[..<(base.lastIndex(of: "/") ?? base.startIndex)]) }
-                if base == "/" { base = "" }
-            }
+            var base = Self.place(of: own, in: hierarchy)
+            if hierarchy.controllers.isEmpty { base = String(base[..<(base.lastIndex(of: "/") ?? base.startIndex)]) }
             return Directory(controllers: hierarchy.controllers, path: hierarchy.mountPoint + base + inner, mountPoint: hierarchy.mountPoint)
         }
         v1 = layout.v1.map(directory)
         v2 = layout.v2.map(directory)
+    }
+
+    /// Where the caller is, seen from the part of the hierarchy that is mounted: "/a/b", empty for its root or where that is not told.
+    private static func place(of own: [(controllers: [String], path: String)], in hierarchy: CgroupLayout.Hierarchy) -> String {
+        guard let path = own.first(where: { $0.controllers == hierarchy.controllers })?.path else { return "" }
+        let place = hierarchy.root != "/" && path.hasPrefix(hierarchy.root) ? String(path.dropFirst(hierarchy.root.count)) : path
+        return place == "/" ? "" : place
+    }
+
+    /// The one that the caller is in.
+    package static func ofCaller(layout: CgroupLayout) throws(CgroupError) -> Cgroup {
+        let own = ownPaths(try CgroupFiles.read("/proc/self/cgroup"))
+        func directory(_ hierarchy: CgroupLayout.Hierarchy) -> Directory {
+            Directory(controllers: hierarchy.controllers, path: hierarchy.mountPoint + place(of: own, in: hierarchy), mountPoint: hierarchy.mountPoint)
+        }
+        return Cgroup(v1: layout.v1.map(directory), v2: layout.v2.map(directory))
     }
 
     /// Of directories chosen by the caller.

@@ -122,5 +122,12 @@ package enum ProcessAttributes {
     }
 
     package static func isRoot() -> Bool { geteuid() == 0 }
+
+    /// Root of the machine's first user namespace, not of one that somebody made.
+    package static let isPrivileged = isRoot() && !isInUserNamespace
+
+    /// The inode of the first user namespace is always the same. Kernel: include/linux/proc_ns.h.
+    package static var isInUserNamespace: Bool { (try? Files.readLink("/proc/self/ns/user")).map { $0 != "user:[4026531837]" } ?? false }
+
     package static func userAndGroup() -> (user: UInt32, group: UInt32) { (geteuid(), getegid()) }
 }

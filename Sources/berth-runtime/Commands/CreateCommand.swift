@@ -90,7 +90,7 @@ struct ContainerRequest {
             var record = try makeRecord(cgroup)
             record.systemd = scope?.unit
             let launcher = ContainerLauncher(
-                plan: plan, cgroup: cgroup, scope: scope, limits: try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isRoot()), seccomp: seccomp, preservedDescriptors: preservedDescriptors,
+                plan: plan, cgroup: cgroup, scope: scope, limits: try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isPrivileged), seccomp: seccomp, preservedDescriptors: preservedDescriptors,
                 waitsForStart: waitsForStart, isForeground: isForeground, diagnostics: global.diagnostics)
             // Before the program can speak; with `create` it is `start` that listens.
             let notify = waitsForStart ? nil : try NotifySocket.open(in: directory.path)

@@ -19,6 +19,7 @@ enum EventsCommand {
         guard directory.status(record).hasInit, let identity = record.initProcess else {
             throw RuntimeError(.failedPrecondition, "container with id \(id) is not running")
         }
+        if record.cgroup.isNone { throw RuntimeError(.failedPrecondition, "the container has no cgroup of its own, which would count what it uses") }
         if options.has("stats") {
             try write("stats", id, ContainerStatistics(record.cgroup.statistics()))
             return 0

@@ -10,6 +10,7 @@ enum PsCommand {
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         guard let id = options.arguments.first else { throw RuntimeError(.invalidArgument, "\"ps\" requires a minimum of 1 argument(s)") }
         let record = try ContainerDirectory.open(root: global.root, id: id).record()
+        if record.cgroup.isNone { throw RuntimeError(.failedPrecondition, "the container has no cgroup of its own: its processes cannot be listed") }
         let pids = try withCgroup { () throws(CgroupError) in try record.cgroup.processes() }.sorted()
         switch options["format"] ?? "table" {
         case "json": try Output.write(try ConfigLoader.encode(pids) + [UInt8(ascii: "\n")])

@@ -66,7 +66,7 @@ struct ContainerRestorer {
 
     /// CRIU's child is the restored init, ours by CLONE_PARENT.
     private func launch(_ cgroup: Cgroup, _ scope: SystemdScope?, _ record: ContainerRecord, _ directory: String) throws(RuntimeError) -> pid_t {
-        var limits = try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isRoot())
+        var limits = try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isPrivileged)
         // A unit is made with a process in it; CRIU's come into the cgroup by themselves.
         let holder = try scope.map { _ throws(RuntimeError) in try makeHolder() }
         defer {

@@ -19,10 +19,16 @@ func withCgroup<Result: ~Copyable>(_ body: () throws(CgroupError) -> Result) thr
 
 /// Choosing and dividing a container's cgroup.
 enum ContainerCgroup {
-    /// Where the container's cgroup will be. Without a path it is the container's id beside or below the runtime's own.
+    /// Where the container's cgroup will be. Without a path it is the container's id beside or below the runtime's own; who has no privileges then gets what was
+    /// delegated to them, which may be nothing. A path that is asked for has to be made, in every hierarchy that can set a limit.
     static func plan(path: String?, id: String) throws(RuntimeError) -> Cgroup {
         try withCgroup { () throws(CgroupError) in
-            try Cgroup(layout: try CgroupLayout.current(), path: path.flatMap { $0.isEmpty ? nil : $0 } ?? id)
+            let layout = try CgroupLayout.current()
+            let isGiven = path.map { !$0.isEmpty } ?? false
+            let wanted = try Cgroup(layout: layout, path: path.flatMap { $0.isEmpty ? nil : $0 } ?? id)
+            if ProcessAttributes.isPrivileged || isGiven && (wanted.v1.isEmpty || wanted.v2 == nil) { return wanted }
+            let permitted = wanted.permitted()
+            return isGiven ? Cgroup(v1: wanted.v1, v2: permitted.v2) : permitted
         }
     }
 

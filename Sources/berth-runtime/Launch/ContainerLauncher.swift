@@ -30,6 +30,7 @@ struct ContainerLauncher {
         let hostDevices = plan.namespaces.hasUserNamespace && plan.fillsDev ? try PreparedDevices.make(plan.devices, for: plan.linux, rootfs: plan.rootfs) : [:]
         let parts: (beforeClone: Cgroup?, afterClone: Cgroup?) = scope == nil ? ContainerCgroup.divide(cgroup) : (nil, cgroup)
         var made: [Cgroup.Creation] = []
+        if cgroup.isNone { try goWithout() }
         if let early = parts.beforeClone {
             // What a killed runtime leaves must be found again.
             try directory.write(record)
@@ -63,12 +64,17 @@ struct ContainerLauncher {
         }
     }
 
-    /// In a user namespace the container's root may not reach the sources of bind mounts; the runtime takes hold of them first.
+    /// In a user namespace the container's root may not reach the sources of bind mounts; the runtime takes hold of them first. One without privileges cannot,
+    /// and is the container's root itself: the init takes hold of them.
     private func prepareMounts() throws(RuntimeError) -> [Int: CInt] {
         var ready: [Int: CInt] = [:]
         for (index, mount) in plan.mounts.enumerated() {
             guard case .bind(let path, let recursive) = mount.source, plan.namespaces.hasUserNamespace || mount.options.idmap, !mount.isInside(plan.rootfs) else { continue }
-            let tree = try during("error mounting \(mount.label)") { () throws(SystemError) in try Mounts.cloneTree(path, recursive: recursive, followsLink: !mount.options.sourceNoFollow) }
+            let tree: OwnedFD
+            do throws(SystemError) { tree = try Mounts.cloneTree(path, recursive: recursive, followsLink: !mount.options.sourceNoFollow) } catch {
+                if error.errno == .notPermitted, !mount.options.idmap { continue }
+                throw RuntimeError(error, while: "error mounting \(mount.label)")
+            }
             if mount.options.idmap { try IDMappedMounts.apply(mount, to: tree, plan) }
             ready[index] = (consume tree).release()
         }
@@ -81,10 +87,8 @@ struct ContainerLauncher {
     ) throws(RuntimeError) -> ChildProcess {
         let intermediate = plan.namespaces.needsIntermediate
         let stage = InitStage(
-            plan: plan, channel: childEnd, runtimesEnd: intermediate ? -1 : parent.rawValue, state: record.state(.creating), cgroup: CgroupMounter(cgroup), fifo: fifo, console: console, isForeground: isForeground, seccomp: seccomp,
+            plan: plan, channel: childEnd, runtimesEnd: intermediate ? -1 : parent.rawValue, state: record.state(.creating), cgroup: CgroupMounter(try visibleCgroup()), fifo: fifo, console: console, isForeground: isForeground, seccomp: seccomp,
             preservedDescriptors: preservedDescriptors, namespacesAreJoined: intermediate, preparedMounts: mounts, preparedDevices: devices, diagnostics: diagnostics)
-        try TimeNamespace.enterForChildren(plan)
-        defer { TimeNamespace.leave(plan) }
         if !intermediate {
             try PIDNamespace.enterForChildren(plan.namespaces)
             defer { PIDNamespace.leave(plan.namespaces) }
@@ -101,6 +105,12 @@ struct ContainerLauncher {
             try Processes.clone(subject: "intermediate stage") { IntermediateStage.run(plan.namespaces, channel: stage.channel, runtimesEnd: parent.rawValue) { stage.run() } }
         }
         return try followIntermediate(between, parent)
+    }
+
+    /// What the container sees as its cgroup: the one it is in, be it the runtime's.
+    private func visibleCgroup() throws(RuntimeError) -> Cgroup {
+        guard cgroup.isNone else { return cgroup }
+        return try withCgroup { () throws(CgroupError) in try .ofCaller(layout: try .current()) }
     }
 
     /// Answers the intermediate stage until it has made the init.
@@ -124,11 +134,25 @@ struct ContainerLauncher {
         throw RuntimeError(.internalError, "intermediate stage ended without a word")
     }
 
+    /// A container without a cgroup of its own.
+    /// - Throws: when it was to have limits.
+    private func goWithout() throws(RuntimeError) {
+        try withCgroup { () throws(CgroupError) in try cgroup.apply(limits, isNew: true) }
+        if plan.namespaces.creates(.pid) { return }
+        diagnostics.warn(
+            "a container without a cgroup and without a pid namespace of its own. Such configuration is strongly discouraged: nobody can tell which processes are its, and kill all of them")
+    }
+
     /// Makes directories. The limits come with the last part, before any process is in them. What was there before must be free: it may be another
     /// container's, and is left as it is.
     /// - Throws: `conflict` when it is not.
     private func create(_ part: Cgroup, isWhole: Bool, _ limits: CgroupLimits, _ made: inout [Cgroup.Creation]) throws(RuntimeError) {
-        let creation = try withCgroup { () throws(CgroupError) in try part.create() }
+        let creation: Cgroup.Creation
+        do throws(CgroupError) { creation = try part.create() } catch {
+            guard case .kernel(let failure) = error else { throw RuntimeError(error) }
+            // The words runc has for it, which others look for.
+            throw RuntimeError(RuntimeError(error).code, "unable to apply cgroup configuration: \(failure.call) \(failure.subject): \(failure.errno.description.lowercased())")
+        }
         made.append(creation)
         if !creation.isNew, scope == nil {
             do throws(RuntimeError) { try refuseOccupied(part) } catch {

@@ -61,6 +61,7 @@ struct InitStage: ~Copyable {
             for namespace in plan.namespaces.joined where namespace.kind != .pid { try NamespaceJoining.enter(namespace) }
         }
         if plan.namespaces.hasUserNamespace { try NamespaceJoining.becomeRoot() }
+        try TimeNamespace.enter(plan)
     }
 
     private borrowing func startSession() throws(RuntimeError) {

@@ -38,6 +38,8 @@ enum Devices {
                 throw refused("device number \(device.major ?? 0):\(device.minor ?? 0) is out of range")
             }
             if kind != S_IFIFO && (device.major == nil || device.minor == nil) { throw refused("major and minor are required") }
+            // Always that of the container's own terminals.
+            if device.path == "/dev/ptmx" { continue }
             nodes.append(
                 Node(path: device.path, kind: kind, major: major, minor: minor, mode: (device.fileMode ?? 0o666) & 0o7777, uid: device.uid ?? 0, gid: device.gid ?? 0))
         }

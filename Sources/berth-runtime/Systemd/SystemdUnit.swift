@@ -21,11 +21,8 @@ struct SystemdUnit: Equatable {
         guard let status = try? Files.status("/run/systemd/system"), status.isDirectory else {
             throw RuntimeError(.failedPrecondition, "systemd not running on this host, cannot use systemd cgroups manager")
         }
-        return try parse(path, id: id, isUser: !ProcessAttributes.isRoot() || isInUserNamespace)
+        return try parse(path, id: id, isUser: !ProcessAttributes.isPrivileged)
     }
-
-    /// The inode of the first user namespace is always the same.
-    private static var isInUserNamespace: Bool { (try? Files.readLink("/proc/self/ns/user")).map { $0 != "user:[4026531837]" } ?? false }
 
     static func parse(_ path: String?, id: String, isUser: Bool) throws(RuntimeError) -> SystemdUnit {
         let path = path ?? ""
