@@ -47,15 +47,19 @@ enum SpecCommand {
         RuntimeSpec.Mount(destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev", "relatime", "ro"]),
     ]
 
-    /// For an unprivileged user: that user is root in a user namespace; no network of its own, /sys with all that is below it from the host.
+    /// For an unprivileged user: that user is root in a user namespace; no network of its own, /sys from the host.
     static func makeRootless(_ spec: inout RuntimeSpec, ids: (user: UInt32, group: UInt32) = ProcessAttributes.userAndGroup()) {
         spec.linux?.namespaces.removeAll { $0.type == "network" }
         spec.linux?.namespaces.append(RuntimeSpec.Linux.Namespace(type: "user"))
         spec.linux?.uidMappings = [RuntimeSpec.IDMapping(containerID: 0, hostID: ids.user, size: 1)]
         spec.linux?.gidMappings = [RuntimeSpec.IDMapping(containerID: 0, hostID: ids.group, size: 1)]
         spec.linux?.resources = nil
-        spec.mounts.removeAll { $0.destination == "/sys" || $0.destination.hasPrefix("/sys/") }
-        for index in spec.mounts.indices { spec.mounts[index].options.removeAll { $0.hasPrefix("gid=") || $0.hasPrefix("uid=") } }
-        spec.mounts.append(RuntimeSpec.Mount(destination: "/sys", type: "none", source: "/sys", options: ["rbind", "nosuid", "noexec", "nodev", "ro"]))
+        for index in spec.mounts.indices {
+            spec.mounts[index].options.removeAll { $0.hasPrefix("gid=") || $0.hasPrefix("uid=") }
+            if spec.mounts[index].destination == "/sys" {
+                spec.mounts[index] = RuntimeSpec.Mount(
+                    destination: "/sys", type: "none", source: "/sys", options: ["rbind", "nosuid", "noexec", "nodev", "ro"])
+            }
+        }
     }
 }
