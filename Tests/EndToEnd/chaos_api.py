@@ -34,8 +34,8 @@ class Journal:
 
 
 class Api:
-    def __init__(self, path, journal=None):
-        self.path, self.journal = str(path), journal or Journal()
+    def __init__(self, path):
+        self.path, self.journal = str(path), Journal()
 
     def call(self, method, path, body=None, timeout=60):
         """(status, decoded answer). Raises Gone."""

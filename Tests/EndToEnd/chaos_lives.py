@@ -48,11 +48,9 @@ class Cycled(Worker):
         status, answer = self.api.call("POST", f"/containers/{self.label}/{verb}")
         if status == 204:
             state = self.api.inspect(self.label)["State"]
-            if verb in ("pause", "unpause"):
-                self.expect(could_end and not state["Running"] or all(state[k] == v for k, v in wanted.items()), f"after {verb} answered {status}: {state}")
-            else:
-                self.may_end = False
-                self.expect(all(state[k] == v for k, v in wanted.items()), f"after {verb} answered {status}: {state}")
+            if verb not in ("pause", "unpause"):
+                self.may_end = could_end = False
+            self.expect(could_end and not state["Running"] or all(state[k] == v for k, v in wanted.items()), f"after {verb} answered {status}: {state}")
         elif status not in (304, 409):
             raise Gone(f"{verb}: {status} {answer}")
         time.sleep(self.random.random() * 0.3)

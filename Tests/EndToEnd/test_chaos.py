@@ -2,6 +2,7 @@
 restarted at random.
 
 CHAOS_SEED repeats a run (it is printed), CHAOS_ROUNDS makes it longer: 250 take about a minute and a half."""
+import contextlib
 import itertools
 import os
 import random
@@ -66,6 +67,23 @@ def nothing_held(engine, before):
         raise AssertionError(f"{e}: {held(engine)}, before {before}") from None
 
 
+@contextlib.contextmanager
+def at_work(workers):
+    """Whatever happens, nobody goes on afterwards: a worker left behind by a failure would start containers while everything is cleaned up."""
+    for worker in workers:
+        worker.start()
+    try:
+        yield
+    except BaseException:
+        for worker in workers:
+            worker.going = False
+        for worker in workers:
+            worker.join(60)
+        raise
+    for worker in workers:
+        worker.going = False
+
+
 @pytest.fixture
 def chaos(engine):
     if isinstance(engine, ForeignEngine):
@@ -74,6 +92,13 @@ def chaos(engine):
     yield engine
     if engine.process.poll() is not None:
         engine.start()
+
+
+def test_nobody_goes_on_after_a_failure(chaos, name):
+    worker = Keeping(Api(chaos.socket), name, SEED)
+    with pytest.raises(InterruptedError), at_work([worker]):
+        raise InterruptedError
+    assert not worker.is_alive()
 
 
 def test_no_container_notices_what_is_done_to_the_engine(chaos, name):
@@ -87,15 +112,11 @@ def test_no_container_notices_what_is_done_to_the_engine(chaos, name):
     monkey = Monkey(engine, SEED, list(shims.values()), api.journal)
     time.sleep(1)  # everybody prints, probes and serves: what is measured now is the normal state
     quiet = {pid: (descriptors(pid), anonymous(pid)) for pid in shims.values()}
-    for worker in workers:
-        worker.start()
-
     end, rounds = time.monotonic() + LONGEST, 0
-    while rounds < ROUNDS and time.monotonic() < end:
-        monkey.act()
-        rounds += 1
-    for worker in workers:
-        worker.going = False
+    with at_work(workers):
+        while rounds < ROUNDS and time.monotonic() < end:
+            monkey.act()
+            rounds += 1
     wait_for("an answer", engine.answers, 30)
     for worker in workers:
         worker.join(90)

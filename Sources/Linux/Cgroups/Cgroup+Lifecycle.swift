@@ -8,17 +8,19 @@ extension Cgroup {
     /// - Throws: ETIMEDOUT when a process cannot be stopped within ten seconds (in the middle of a system call that does not end); it is thawed then.
     package func freeze() throws(CgroupError) {
         if let freezer = v1Directory(of: "freezer") { return try freezeV1(freezer.path) }
-        guard let v2 else { throw .invalid(isNone ? "the container has no cgroup of its own, and cannot be frozen" : "this machine has no freezer") }
+        guard let v2 else { throw noFreezer }
         try CgroupFiles.write("1", to: "\(v2.path)/cgroup.freeze")
         try wait(for: "frozen 1", in: "\(v2.path)/cgroup.events") { try? CgroupFiles.write("0", to: "\(v2.path)/cgroup.freeze") }
     }
 
     package func thaw() throws(CgroupError) {
         if let freezer = v1Directory(of: "freezer") { return try CgroupFiles.write("THAWED", to: "\(freezer.path)/freezer.state") }
-        guard let v2 else { throw .invalid(isNone ? "the container has no cgroup of its own, and cannot be frozen" : "this machine has no freezer") }
+        guard let v2 else { throw noFreezer }
         try CgroupFiles.write("0", to: "\(v2.path)/cgroup.freeze")
         try wait(for: "frozen 0", in: "\(v2.path)/cgroup.events") {}
     }
+
+    private var noFreezer: CgroupError { .invalid(isNone ? "the container has no cgroup of its own, and cannot be frozen" : "this machine has no freezer") }
 
     /// Moves a process back that somebody has put into another freezer (version 1), where even SIGKILL may wait for ever.
     package func bringHome(_ pid: Int32) throws(CgroupError) {

@@ -24,11 +24,12 @@ enum ContainerCgroup {
     static func plan(path: String?, id: String) throws(RuntimeError) -> Cgroup {
         try withCgroup { () throws(CgroupError) in
             let layout = try CgroupLayout.current()
-            let isGiven = path.map { !$0.isEmpty } ?? false
-            let wanted = try Cgroup(layout: layout, path: path.flatMap { $0.isEmpty ? nil : $0 } ?? id)
-            if ProcessAttributes.isPrivileged || isGiven && (wanted.v1.isEmpty || wanted.v2 == nil) { return wanted }
-            let permitted = wanted.permitted()
-            return isGiven ? Cgroup(v1: wanted.v1, v2: permitted.v2) : permitted
+            let given = path.flatMap { $0.isEmpty ? nil : $0 }
+            let wanted = try Cgroup(layout: layout, path: given ?? id)
+            if ProcessAttributes.isPrivileged { return wanted }
+            if given == nil { return wanted.permitted() }
+            // Beside version 1 the other has no controllers: it may be missing.
+            return wanted.v1.isEmpty ? wanted : Cgroup(v1: wanted.v1, v2: wanted.permitted().v2)
         }
     }
 
