@@ -51,6 +51,8 @@ struct Bootstrap {
         let path = try sockets.path(for: "shim")
         let listener = try listen(at: path)
         let score = oomScore()
+        // A supervisor that has died takes no answer; that must come back as an error, for the child has to go then.
+        signal(SIGPIPE, SIG_IGN)
         let child = try Fork.split()
         if child == 0 {
             do {

@@ -12,6 +12,8 @@ struct Cleanup {
         let bundle = try arguments.bundle.isEmpty ? Files.currentDirectory() : arguments.bundle
         endShim(bundle)
         let settings = RuntimeSettings.load(from: bundle) ?? RuntimeSettings(options: RuntimeOptions(), namespace: arguments.namespace)
+        // Without an init on record the creation did not come to its end, or has not yet.
+        if !Files.exists("\(bundle)/\(InitRecord.fileName)") { InterruptedStart(bundle: bundle, programs: ["/proc/self/exe", settings.binary]).end() }
         do throws(RuntimeInvocation.Failure) {
             try RuntimeInvocation.runAndWait(settings, ["delete", "--force", arguments.id], bundle: bundle)
         } catch {
@@ -32,10 +34,9 @@ struct Cleanup {
     private func endShim(_ bundle: String) {
         guard let text = try? Files.readText("\(bundle)/shim.pid"), let pid = pid_t(text.split(separator: "\n").first ?? ""), pid > 1, pid != getpid() else { return }
         guard let own = try? Files.readLink("/proc/self/exe"), let other = try? Files.readLink("/proc/\(pid)/exe"),
-            let directory = try? Files.readLink("/proc/\(pid)/cwd"), own == other, directory == bundle
+            let directory = try? Files.readLink("/proc/\(pid)/cwd"), own == other || "\(own) (deleted)" == other, directory == bundle
         else { return }
-        kill(pid, SIGKILL)
-        for _ in 0..<200 where Files.exists("/proc/\(pid)/exe") && kill(pid, 0) == 0 { usleep(5000) }
+        InterruptedStart.end(pid)
     }
 
     /// The runtime could not; the container must end all the same. The start time makes sure that the pid is not another process's by now.

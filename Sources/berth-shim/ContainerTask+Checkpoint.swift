@@ -72,9 +72,9 @@ extension ContainerTask {
                 process.pid = try Self.readPID(pidFile)
                 InitRecord.save(process.pid, in: bundle)
                 learnAboutInit()
-                environment.reaper.adopt(process.pid) { [self] exit in ended(process, exit) }
                 try process.stdio.begin()
                 try process.stdio.openStdin()
+                environment.reaper.adopt(process.pid) { [self] exit in ended(process, exit) }
                 apply(process.state.started(), to: process)
                 reply(PidResponse(pid: UInt32(process.pid)).encoded())
             } catch {

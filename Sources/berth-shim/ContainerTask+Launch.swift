@@ -45,8 +45,9 @@ extension ContainerTask {
                 process.pid = try ContainerTask.readPID(pidFile)
                 InitRecord.save(process.pid, in: bundle)
                 learnAboutInit()
-                environment.reaper.adopt(process.pid) { [self] exit in ended(process, exit) }
+                // In this order: a process that has ended already is told of at once, and its output is to be taken before.
                 try process.stdio.begin()
+                environment.reaper.adopt(process.pid) { [self] exit in ended(process, exit) }
                 publish(.create(request, pid: UInt32(process.pid)))
                 apply(process.state.created(), to: process)
                 completion(.success(UInt32(process.pid)))
@@ -127,9 +128,9 @@ extension ContainerTask {
             do {
                 exec.pid = try ContainerTask.readPID(pidFile)
                 unlink(pidFile)
-                environment.reaper.adopt(exec.pid) { [self] exit in ended(exec, exit) }
                 try exec.stdio.begin()
                 try exec.stdio.openStdin()
+                environment.reaper.adopt(exec.pid) { [self] exit in ended(exec, exit) }
                 apply(exec.state.started(), to: exec)
                 reply(PidResponse(pid: UInt32(exec.pid)).encoded())
             } catch {

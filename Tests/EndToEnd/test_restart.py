@@ -1,5 +1,7 @@
 """Nothing above a container can kill it: SIGKILL to the daemons while containers print and serve."""
 import fcntl
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -8,7 +10,7 @@ import urllib.request
 import pytest
 
 from conftest import IMAGE
-from engine import Engine, wait_for
+from engine import Engine, alive, wait_for
 from grpc_call import call, message
 
 PRINT = "i=0; while :; do echo line $i; i=$((i+1)); usleep 10000; done"
@@ -128,17 +130,38 @@ def test_what_an_interrupted_create_left_goes_at_the_next_start(engine, docker, 
     assert (containers / kept).exists() and docker.ok("ps", "-aq", "--no-trunc", "--filter", f"name={name}") == kept
 
 
+def publish(engine, topic, kind, event):
+    call(engine.folder / "run/supervisor.sock", "moby", "events.v1.Events/Publish", {1: topic, 2: {1: f"containerd.events.{kind}", 2: message(event)}})
+
+
+def publish_end_without_pid(engine, number):
+    publish(engine, "/tasks/exit", "TaskExit", {1: number, 2: number, 4: 137, 5: {1: int(time.time())}})
+
+
+def test_the_end_of_a_process_that_nobody_knows_does_not_hide_how_the_present_one_ended(engine, docker, name):
+    """The same news, heard when the life that came after it is over as well."""
+    docker.ok("run", "-d", "--name", name, IMAGE, "sh", "-c", "trap 'exit 7' USR1; echo ready; while :; do usleep 10000; done")
+    wait_for("the trap", lambda: docker.ok("logs", name) == "ready")
+    state, daemon = docker.inspect(name), engine.berthd_pid()
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        publish_end_without_pid(engine, state["Id"])
+        os.kill(state["State"]["Pid"], signal.SIGUSR1)
+        wait_for("the end of the process", lambda: not alive(state["State"]["Pid"]))
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    assert docker.ok("wait", name) == "7"
+    assert docker.inspect(name)["State"]["ExitCode"] == 7
+
+
 def test_the_end_of_a_process_that_nobody_knows_is_not_that_of_the_present_one(engine, docker, name):
     """After a shim that died in the middle of a creation the supervisor tells of an end without a pid; the start has been made once more by then."""
     docker.ok("run", "-d", "--name", name, IMAGE, "sleep", "1000")
     number = docker.inspect(name)["Id"]
     waiting = docker.start("wait", name)
-
-    def publish(topic, kind, event):
-        call(engine.folder / "run/supervisor.sock", "moby", "events.v1.Events/Publish", {1: topic, 2: {1: f"containerd.events.{kind}", 2: message(event)}})
-    publish("/tasks/exit", "TaskExit", {1: number, 2: number, 4: 137, 5: {1: int(time.time())}})
+    publish_end_without_pid(engine, number)
     # A later event that shows: by then the first has been heard, and what it began is done before the container has another name.
-    publish("/tasks/oom", "TaskOOM", {1: number})
+    publish(engine, "/tasks/oom", "TaskOOM", {1: number})
     wait_for("the later event", lambda: docker.inspect(name)["State"]["OOMKilled"])
     docker.ok("rename", name, f"{name}-renamed")
     assert docker.inspect(number)["State"]["Running"]

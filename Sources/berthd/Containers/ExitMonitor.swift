@@ -75,24 +75,22 @@ struct ExitMonitor: Sendable {
         }
         do {
             try await container.serially {
-                guard container.lifecycle.isRunning, try await isOfPresentLife(pid, container) else { return }
-                try await finish(container, exit)
+                guard container.lifecycle.isRunning else { return }
+                if pid == 0 { try await settleUnnamed(exit, container) } else if pid == container.lifecycle.pid { try await finish(container, exit) }
             }
         } catch {
             Log.error("the end of container \(id) could not be recorded: \(error)")
         }
     }
 
-    /// Whether the process that ended is the one that runs now. The end of one without a pid is told after a shim that died in the middle of a creation: by
-    /// the time it is heard of, the start may have been made once more.
-    private func isOfPresentLife(_ pid: Int32, _ container: ManagedContainer) async throws -> Bool {
-        guard pid == 0 else { return container.lifecycle.pid == pid }
-        switch try await state(of: container.id)?.status {
-        case .stopped, nil: return true
-        case .created, .running, .paused: return false
-        case .unknown:
-            Task { await askAndSettle(container) }
-            return false
+    /// The end of a process without a pid is told after a shim that died in the middle of a creation. By the time it is heard of, the start may have been made
+    /// once more, and that life may be over as well: what is so now counts, and the news only where there is nothing to ask.
+    private func settleUnnamed(_ exit: SupervisorClient.Exit, _ container: ManagedContainer) async throws {
+        guard let task = try await state(of: container.id) else { return try await finish(container, exit) }
+        switch task.status {
+        case .stopped: try await finish(container, task.exit)
+        case .created, .running, .paused: return
+        case .unknown: Task { await askAndSettle(container) }
         }
     }
 

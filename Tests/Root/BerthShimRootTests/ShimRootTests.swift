@@ -66,6 +66,21 @@ import Testing
         }
     }
 
+    @Test func `the end of an exec that is over before its start returns is told after its output is logged`() throws {
+        try withShim(["sleep", "100"]) { shim in
+            _ = try shim.create()
+            try shim.start()
+            for number in 0..<100 {
+                let address = "berth-log://\(shim.directory)/e\(number).log?driver=json-file"
+                try shim.addExec("e", ["echo", "x"], StdioAddresses(stdout: address, stderr: address))
+                try shim.start("e")
+                #expect(try shim.wait("e") == 0)
+                #expect(try Files.readText("\(shim.directory)/e\(number).log").hasPrefix("{\"log\":\"x\\n\""), "exec \(number)")
+                _ = try shim.delete("e")
+            }
+        }
+    }
+
     @Test func `two hundred execs at once all report their own end`() throws {
         try withShim(["sleep", "100"]) { shim in
             _ = try shim.create()

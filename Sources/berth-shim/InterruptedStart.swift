@@ -1,0 +1,43 @@
+import Glibc
+import LinuxSystem
+
+/// What was on its way in a bundle when the one who waited for it died: a shim's `start` whose supervisor was killed, a runtime's `create` whose shim was.
+///
+/// Nobody has written such a process down, and it would go on: with a shim, or a container, that nothing knows of. So it is looked for, by its working
+/// directory, which is the bundle, and its program.
+struct InterruptedStart {
+    let bundle: String
+    /// Device and inode: a program's path may be given away meanwhile, and the runtime runs from a mount of the shim's own.
+    private let programs: [(dev_t, ino_t)]
+
+    /// - Parameter programs: paths, or names on PATH.
+    init(bundle: String, programs: [String]) {
+        self.bundle = bundle
+        self.programs = programs.compactMap { program in
+            let path = program.contains("/") ? program : Self.directories.map { "\($0)/\(program)" }.first(where: Files.isExecutable) ?? program
+            return (try? Files.status(path)).map { ($0.st_dev, $0.st_ino) }
+        }
+    }
+
+    private static let directories = (getenv("PATH").map { String(cString: $0) } ?? "").split(separator: ":").map(String.init)
+
+    /// Kills them, and looks again after each round, for one may have made a child meanwhile.
+    func end() {
+        for _ in 0..<50 {
+            let found = ((try? Files.entries(of: "/proc")) ?? []).compactMap { pid_t($0) }.filter(belongs)
+            if found.isEmpty { return }
+            found.forEach(Self.end)
+        }
+    }
+
+    private func belongs(_ pid: pid_t) -> Bool {
+        guard pid > 1, pid != getpid(), (try? Files.readLink("/proc/\(pid)/cwd")) == bundle, let program = try? Files.status("/proc/\(pid)/exe") else { return false }
+        return programs.contains { $0 == (program.st_dev, program.st_ino) }
+    }
+
+    /// Kills a process and waits until it is gone, or a zombie of someone else's.
+    static func end(_ pid: pid_t) {
+        kill(pid, SIGKILL)
+        for _ in 0..<200 where Files.exists("/proc/\(pid)/exe") && kill(pid, 0) == 0 { usleep(5000) }
+    }
+}
