@@ -23,9 +23,9 @@ struct Main {
 
     private static func command(_ name: String) -> Command? {
         switch name {
-        case "create": Command(specs: CreateCommand.specs, isSealed: true, body: CreateCommand.run)
+        case "create": Command(specs: CreateCommand.specs, body: CreateCommand.run)
         case "start": Command(specs: [], body: StartCommand.run)
-        case "run": Command(specs: RunCommand.specs, isSealed: true, body: RunCommand.run)
+        case "run": Command(specs: RunCommand.specs, body: RunCommand.run)
         case "exec": Command(specs: ExecCommand.specs, stopAfter: 1, failureCode: ExecCommand.failureCode, isSealed: true, body: ExecCommand.run)
         case "state": Command(specs: [], body: StateCommand.run)
         case "kill": Command(specs: KillCommand.specs, body: KillCommand.run)

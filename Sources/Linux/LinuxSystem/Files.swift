@@ -88,6 +88,23 @@ package enum Files {
 
     /// Makes `path` hold `bytes`, atomically: readers see the old file or the new one, never half of it. `durable` also waits for the disk.
     package static func replace(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600, durable: Bool = false) throws(SystemError) {
+        try write(bytes, to: path, mode: mode, durable: durable) { temporary throws(SystemError) in try move(temporary, to: path) }
+    }
+
+    /// As `replace`, for a file that does not live long: ext4 writes a file at once that is renamed onto another, and to remove it is to wait for the disk.
+    /// The two change places instead.
+    package static func exchange(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600) throws(SystemError) {
+        try write(bytes, to: path, mode: mode, durable: false) { temporary throws(SystemError) in
+            // There is none yet, or the file system cannot.
+            if berth_exchange(temporary, path) == 0 { Glibc.unlink(temporary) } else { try move(temporary, to: path) }
+        }
+    }
+
+    private static func move(_ from: String, to path: String) throws(SystemError) { try syscall("rename", on: path) { rename(from, path) } }
+
+    private static func write(
+        _ bytes: [UInt8], to path: String, mode: mode_t, durable: Bool, _ place: (String) throws(SystemError) -> Void
+    ) throws(SystemError) {
         let temporary = "\(path).\(getpid()).new"
         do throws(SystemError) {
             let file = try open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: mode)
@@ -97,7 +114,7 @@ package enum Files {
                 try syscall("fsync", on: temporary) { fsync(fd) }
             }
             try file.close(on: temporary)
-            try syscall("rename", on: path) { rename(temporary, path) }
+            try place(temporary)
         } catch {
             Glibc.unlink(temporary)
             throw error
@@ -106,6 +123,11 @@ package enum Files {
 
     package static func makeDirectory(_ path: String, mode: mode_t = 0o755) throws(SystemError) {
         try syscall("mkdir", on: path) { mkdir(path, mode) }
+    }
+
+    package static func makeDirectory(_ name: String, mode: mode_t = 0o755, at directory: borrowing OwnedFD) throws(SystemError) {
+        let fd = directory.rawValue
+        try syscall("mkdir", on: name) { mkdirat(fd, name, mode) }
     }
 
     /// As `mkdir -p`: existing directories are fine.

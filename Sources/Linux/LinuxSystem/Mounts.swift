@@ -52,6 +52,13 @@ package enum Mounts {
         try syscall("move_mount", on: name) { berth_move_mount(from, "", to, "", 0x4 | 0x40) }
     }
 
+    /// Attaches a detached mount onto the entry `name` of a directory, which is not followed if it is a symlink.
+    package static func attach(_ mount: borrowing OwnedFD, onto name: String, in directory: borrowing OwnedFD) throws(SystemError) {
+        let from = mount.rawValue
+        let to = directory.rawValue
+        try syscall("move_mount", on: name) { berth_move_mount(from, "", to, name, 0x4) }
+    }
+
     package static func attach(_ mount: borrowing OwnedFD, onto path: String) throws(SystemError) {
         let from = mount.rawValue
         try syscall("move_mount", on: path) { berth_move_mount(from, "", AT_FDCWD, path, 0x4) }

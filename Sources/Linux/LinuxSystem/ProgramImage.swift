@@ -3,6 +3,12 @@ import Glibc
 
 /// The file that the kernel takes for this process's program: /proc/PID/exe.
 package enum ProgramImage {
+    /// Whether the kernel has the call that `move` needs, and takes its argument in the form that is known here.
+    package static var isSupported: Bool {
+        var size: UInt32 = 0
+        return withUnsafeMutablePointer(to: &size) { berth_prctl(CInt(PR_SET_MM), UInt(PR_SET_MM_MAP_SIZE), UInt(bitPattern: $0), 0, 0) == 0 } && Int(size) == MemoryLayout<prctl_mm_map>.size
+    }
+
     /// Makes `file` the program of this process, without starting it: prctl(2), PR_SET_MM_MAP with `exe_fd`.
     ///
     /// `file` must be the very file that runs already, opened for reading through another mount, and the process must have one thread. The kernel changes the link only when nothing

@@ -35,6 +35,8 @@ struct ContainerRequest {
     let consoleSocket: String?
     let pidfdSocket: String?
     let preservedDescriptors: Int
+    /// See `ExecutableSeal.prepare`.
+    let seal: CInt
     let global: GlobalOptions
 
     init(_ options: ParsedOptions, _ global: GlobalOptions, command: String) throws(RuntimeError) {
@@ -56,6 +58,7 @@ struct ContainerRequest {
         NotifySocket.prepare(&plan, container: "\(global.root)/\(id)")
         self.plan = plan
         preservedDescriptors = try Descriptors.preserved(options)
+        seal = try ExecutableSeal.prepare(forInitOf: plan, global.diagnostics)
         self.global = global
     }
 
@@ -90,7 +93,7 @@ struct ContainerRequest {
             var record = try makeRecord(cgroup)
             record.systemd = scope?.unit
             let launcher = ContainerLauncher(
-                plan: plan, cgroup: cgroup, scope: scope, limits: try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isPrivileged), seccomp: seccomp, preservedDescriptors: preservedDescriptors,
+                plan: plan, cgroup: cgroup, scope: scope, limits: try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isPrivileged), seccomp: seccomp, seal: seal, preservedDescriptors: preservedDescriptors,
                 waitsForStart: waitsForStart, isForeground: isForeground, diagnostics: global.diagnostics)
             // Before the program can speak; with `create` it is `start` that listens.
             let notify = waitsForStart ? nil : try NotifySocket.open(in: directory.path)

@@ -12,6 +12,8 @@ import OCISpec
 ///     lock          held by whoever changes the container
 ///     notify/       with the container's own socket for sd_notify, if the caller has one
 ///
+/// Beside it lies `SpareDirectory`.
+///
 /// The status is derived from the kernel each time: is the process with that pid and start time alive, is the cgroup frozen, does exec.fifo exist.
 struct ContainerDirectory: ~Copyable {
     let path: String
@@ -48,7 +50,7 @@ struct ContainerDirectory: ~Copyable {
         try validate(id)
         try attempt { () throws(SystemError) in try Files.makeDirectories(root, mode: 0o711) }
         let path = "\(root)/\(id)"
-        do throws(SystemError) { try Files.makeDirectory(path, mode: 0o711) } catch {
+        do throws(SystemError) { if try !SpareDirectory.take(in: root, as: path) { try Files.makeDirectory(path, mode: 0o711) } } catch {
             if error.errno == .fileExists { throw .alreadyExists }
             throw RuntimeError(error)
         }
@@ -97,7 +99,7 @@ struct ContainerDirectory: ~Copyable {
     borrowing func write(_ record: ContainerRecord) throws(RuntimeError) {
         let bytes = JSON.write(record)
         let path = statePath
-        try attempt { () throws(SystemError) in try Files.replace(path, with: bytes) }
+        try attempt { () throws(SystemError) in try Files.exchange(path, with: bytes) }
     }
 
     /// The spec the container was created from.
@@ -122,6 +124,9 @@ struct ContainerDirectory: ~Copyable {
         let path = path
         NotifySocket.removeDirectory(in: path)
         for name in ["exec.fifo", "config.json", "state.json"] { try attempt { () throws(SystemError) in try Files.remove("\(path)/\(name)") } }
-        try attempt { () throws(SystemError) in try Files.removeFlatDirectory(path) }
+        try attempt { () throws(SystemError) in
+            for name in (try? Files.entries(of: path)) ?? [] { try Files.remove("\(path)/\(name)") }
+            if !SpareDirectory.keep(path) { try Files.removeFlatDirectory(path) }
+        }
     }
 }

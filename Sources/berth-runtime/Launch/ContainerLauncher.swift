@@ -14,6 +14,8 @@ struct ContainerLauncher {
     let scope: SystemdScope?
     let limits: CgroupLimits
     let seccomp: SeccompFilter?
+    /// For the init to move onto (`ExecutableSeal`), or -1.
+    let seal: CInt
     let preservedDescriptors: Int
     /// Wait for `start` at exec.fifo, or run at once.
     let waitsForStart: Bool
@@ -42,10 +44,14 @@ struct ContainerLauncher {
         if let fifo { close(fifo) }
         do throws(RuntimeError) {
             record.initProcess = try attempt { () throws(SystemError) in try ProcessIdentity(of: child.pid) }
-            try directory.write(record)
+            // Nothing is to be found again for which there is no record.
+            let isRecorded = parts.beforeClone != nil
+            if !isRecorded { try directory.write(record) }
             try NetworkDevices.move(plan, pid: child.pid)
             try enterResctrl(child.pid, in: directory, &record)
             try supply(child.pid, channel, parts.afterClone, &made)
+            // The init has what it waited for, and dies with this process until it is ready: only from then on anybody needs its pid.
+            if isRecorded { try directory.write(record) }
             try follow(child, channel, record)
         } catch {
             throw cleanedUp(child, error, record.resctrl, made)
@@ -87,7 +93,7 @@ struct ContainerLauncher {
     ) throws(RuntimeError) -> ChildProcess {
         let intermediate = plan.namespaces.needsIntermediate
         let stage = InitStage(
-            plan: plan, channel: childEnd, runtimesEnd: intermediate ? -1 : parent.rawValue, state: record.state(.creating), cgroup: CgroupMounter(try visibleCgroup()), fifo: fifo, console: console, isForeground: isForeground, seccomp: seccomp,
+            plan: plan, channel: childEnd, runtimesEnd: intermediate ? -1 : parent.rawValue, state: record.state(.creating), cgroup: CgroupMounter(try visibleCgroup()), fifo: fifo, console: console, isForeground: isForeground, seccomp: seccomp, seal: seal,
             preservedDescriptors: preservedDescriptors, namespacesAreJoined: intermediate, preparedMounts: mounts, preparedDevices: devices, diagnostics: diagnostics)
         if !intermediate {
             try PIDNamespace.enterForChildren(plan.namespaces)

@@ -20,6 +20,8 @@ struct InitStage: ~Copyable {
     /// The terminal is the runtime's to relay.
     let isForeground: Bool
     let seccomp: SeccompFilter?
+    /// The file that becomes this process's program, or -1.
+    let seal: CInt
     let preservedDescriptors: Int
     /// The intermediate stage has joined and created namespaces already.
     let namespacesAreJoined: Bool
@@ -37,6 +39,7 @@ struct InitStage: ~Copyable {
         diagnostics.note("nsexec container setup")
         do throws(RuntimeError) {
             try attempt { () throws(SystemError) in try ProcessAttributes.setParentDeathSignal(SIGKILL) }
+            try ExecutableSeal.move(to: seal)
             try enterNamespaces()
             diagnostics.note("child process in init()")
             try startSession()

@@ -57,17 +57,16 @@ struct CgroupMounter {
         if let label = builder.mountLabel { try context.set("context", label) }
         let base = try (consume context).mount([.nosuid, .nodev, .noexec])
         try Mounts.attach(base, onto: target, name: planned.destination)
-        let inside = RootedPath(try base.duplicate())
-        let attributes: MountAttributes = planned.options.attributes.set.union([.nosuid, .nodev, .noexec])
+        // Nobody else has put anything into this file system yet: names in it are what was made under them.
         for hierarchy in hierarchies {
-            let place = try inside.makeDirectories(hierarchy.name)
+            try Files.makeDirectory(hierarchy.name, at: base)
             let tree = try Mounts.cloneTree(hierarchy.directory, recursive: false)
-            try Mounts.change(tree, set: attributes, name: hierarchy.name)
-            try Mounts.attach(tree, onto: place, name: "\(planned.destination)/\(hierarchy.name)")
+            try Mounts.attach(tree, onto: hierarchy.name, in: base)
             let members = hierarchy.name.fields(by: ",")
             if members.count > 1 { for member in members { try Files.makeSymlink(String(member), to: hierarchy.name, at: base) } }
         }
+        // One call for all: no program runs here yet that could have used the difference.
+        try Mounts.change(base, set: planned.options.attributes.set.union([.nosuid, .nodev, .noexec]), recursive: true, name: planned.destination)
         try builder.finish(base, planned)
-        if planned.options.attributes.set.contains(.readonly) { try Mounts.change(base, set: .readonly, name: planned.destination) }
     }
 }

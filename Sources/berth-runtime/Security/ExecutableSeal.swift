@@ -12,37 +12,72 @@ import LinuxSystem
 ///    link for writing is EROFS whatever capabilities the container has.
 ///
 /// The mount is a detached clone of the binary's own (open_tree, mount_setattr). The running program is moved onto it in place (`ProgramImage`), or executes itself once more from there
-/// where that is not allowed. A caller that starts the runtime from a read-only mount, as berth-shim does, saves both.
+/// where that is not allowed. A caller that starts the runtime from a read-only mount, as berth-shim does, saves both. Of a new container only the init has to be moved, which has time
+/// for it while the runtime makes cgroups.
 enum ExecutableSeal {
     /// Comes back when the running program is sealed; executes it again when that takes a second start.
     ///
     /// Without the right to mount, the file is not the caller's to write either, unless the caller owns it: that is refused by nothing here, since a
     /// program that may overwrite the runtime already runs as its owner on the host.
     static func ensure(_ diagnostics: Diagnostics) throws(RuntimeError) {
-        guard ProcessAttributes.isRoot() else { return }
+        guard let sealed = try clone(diagnostics) else { return }
         try during("seal the runtime's binary") { () throws(SystemError) in
+            if isMoved(to: sealed) { return note(diagnostics) }
+            throw Processes.executeAgain(sealed, name: "/proc/self/exe")
+        }
+    }
+
+    /// For a new container, before anything of it is made.
+    ///
+    /// - Returns: the program's file for `move`, which the init calls, or -1 when nothing is left to do. Close-on-exec, open until this process ends.
+    static func prepare(forInitOf plan: LaunchPlan, _ diagnostics: Diagnostics) throws(RuntimeError) -> CInt {
+        // In a user namespace of its own the init has no right to it yet.
+        guard ProgramImage.isSupported, !plan.namespaces.hasUserNamespace else {
+            try ensure(diagnostics)
+            return -1
+        }
+        guard let sealed = try clone(diagnostics) else { return -1 }
+        note(diagnostics)
+        return try during("seal the runtime's binary") { () throws(SystemError) in try readable(sealed).release() }
+    }
+
+    /// In the init, before it joins or becomes anything.
+    static func move(to file: CInt) throws(RuntimeError) {
+        guard file >= 0 else { return }
+        let file = OwnedFD(adopting: file)
+        try during("seal the runtime's binary") { () throws(SystemError) in try ProgramImage.move(to: file) }
+    }
+
+    /// The program's file on a read-only mount of nobody's; nil when it needs none, or this process may not make one.
+    private static func clone(_ diagnostics: Diagnostics) throws(RuntimeError) -> OwnedFD? {
+        guard ProcessAttributes.isRoot() else { return nil }
+        return try during("seal the runtime's binary") { () throws(SystemError) in
             let link = "/proc/self/exe"
             let file = try Files.open(link, O_PATH)
-            if try Mounts.isReadonly(file, name: link) { return note(diagnostics) }
+            if try Mounts.isReadonly(file, name: link) {
+                note(diagnostics)
+                return nil
+            }
             let sealed: OwnedFD
             do throws(SystemError) { sealed = try Mounts.cloneTree(of: file, name: link, recursive: false) } catch {
                 // Root of a user namespace that does not own the mount: nothing to be gained by writing there.
-                if error.errno == .notPermitted || error.errno == .invalid { return }
+                if error.errno == .notPermitted || error.errno == .invalid { return nil }
                 throw error
             }
             try Mounts.change(sealed, set: .readonly, name: link)
-            if isMoved(to: sealed) { return note(diagnostics) }
-            throw Processes.executeAgain(sealed, name: link)
+            return sealed
         }
     }
 
     /// A second start takes a millisecond, this a seventh of it. The kernel may not offer it, see there.
     private static func isMoved(to sealed: borrowing OwnedFD) -> Bool {
         do throws(SystemError) {
-            try ProgramImage.move(to: try Files.open("/proc/self/fd/\(sealed.rawValue)"))
+            try ProgramImage.move(to: try readable(sealed))
             return true
         } catch { return false }
     }
+
+    private static func readable(_ file: borrowing OwnedFD) throws(SystemError) -> OwnedFD { try Files.open("/proc/self/fd/\(file.rawValue)") }
 
     private static func note(_ diagnostics: Diagnostics) { diagnostics.note("\(ProgramName.own) exeseal: using /proc/self/exe clone") }
 

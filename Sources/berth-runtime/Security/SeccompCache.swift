@@ -53,7 +53,8 @@ struct SeccompCache {
 
     /// FNV-1a: a name for the file, no more.
     private func path(for key: [UInt8]) -> String {
-        let hash = key.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in key { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
         return "\(directory)/\(String(hash, radix: 16)).bpf"
     }
 
@@ -65,9 +66,13 @@ struct SeccompCache {
             status.st_size <= Self.longestFile, let content = try? Files.readAll(file, name: directory, limit: Self.longestFile)
         else { return nil }
         let header = Self.header(key)
-        guard content.starts(with: header), (content.count - header.count) % 8 == 0, content.count > header.count else { return nil }
-        return stride(from: header.count, to: content.count, by: 8).map { start in
-            content[start..<start + 8].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        guard (content.count - header.count) % 8 == 0, content.count > header.count, memcmp(content, header, header.count) == 0 else { return nil }
+        let count = (content.count - header.count) / 8
+        return [UInt64](unsafeUninitializedCapacity: count) { words, initialized in
+            content.withUnsafeBytes { bytes in
+                for index in 0..<count { (words.baseAddress! + index).initialize(to: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: header.count + index * 8, as: UInt64.self))) }
+            }
+            initialized = count
         }
     }
 

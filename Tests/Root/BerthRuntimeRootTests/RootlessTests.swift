@@ -50,7 +50,8 @@ struct RootlessTests {
             }
             #expect(try bundle.run(["kill", id, "KILL"]).code == 0)
             #expect(try bundle.run(["delete", "--force", id]).code == 0)
-            #expect(try Files.entries(of: bundle.state).filter { !$0.hasPrefix(".") } == [])
+            let left = try Files.entries(of: bundle.state).filter { !$0.hasPrefix(".") }
+            #expect(left == [], "\(left)")
         }
     }
 

@@ -46,6 +46,8 @@
 #include "VolumeCalls.h"
 
 static inline int berth_openat2(int dir, const char *path, struct open_how *how) { return (int)syscall(SYS_openat2, dir, path, how, sizeof *how); }
+static inline int berth_exchange(const char *one, const char *other) { return (int)syscall(SYS_renameat2, AT_FDCWD, one, AT_FDCWD, other, 2 /* RENAME_EXCHANGE */); }
+static inline int berth_rename_new(const char *from, const char *to) { return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1 /* RENAME_NOREPLACE */); }
 static inline int berth_setns(int fd, int kind) { return (int)syscall(SYS_setns, fd, kind); }
 static inline int berth_unshare(int flags) { return (int)syscall(SYS_unshare, flags); }
 static inline int berth_pidfd_open(pid_t pid, unsigned flags) { return (int)syscall(SYS_pidfd_open, pid, flags); }
