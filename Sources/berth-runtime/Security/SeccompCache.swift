@@ -14,7 +14,7 @@ struct SeccompCache {
     private static let limit = 128
     private static let longestFile = 1 << 20
     /// Counts up whenever the compiler or the stub changes what a profile becomes.
-    private static let magic: [UInt8] = Array("berth seccomp 2\n".utf8)
+    private static let magic: [UInt8] = Array("berth seccomp 3\n".utf8)
 
     /// - Parameter root: the runtime's root directory, which exists.
     init(root: String) { directory = "\(root)/.seccomp" }

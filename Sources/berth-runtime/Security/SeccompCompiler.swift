@@ -23,7 +23,10 @@ enum SeccompCompiler {
         "SCMP_ARCH_LOONGARCH64", "SCMP_ARCH_M68K", "SCMP_ARCH_SH", "SCMP_ARCH_SHEB",
     ]
 
-    static func compile(_ seccomp: RuntimeSpec.Linux.Seccomp) throws(RuntimeError) -> [UInt64] {
+    static func compile(_ seccomp: RuntimeSpec.Linux.Seccomp) throws(RuntimeError) -> [UInt64] { FilterCompaction.compact(try translate(seccomp)) }
+
+    /// The program as the library makes it, with the stub in front.
+    static func translate(_ seccomp: RuntimeSpec.Linux.Seccomp) throws(RuntimeError) -> [UInt64] {
         let defaultAction = try action(seccomp.defaultAction, errno: seccomp.defaultErrnoRet, "defaultAction", "defaultErrnoRet")
         if seccomp.defaultAction == "SCMP_ACT_NOTIFY" { throw invalid("defaultAction: SCMP_ACT_NOTIFY cannot be used as default action") }
         guard let context = seccomp_init(defaultAction) else { throw RuntimeError(.internalError, "unable to init seccomp: out of memory") }

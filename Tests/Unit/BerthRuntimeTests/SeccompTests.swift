@@ -5,7 +5,7 @@ import Testing
 @testable import berth_runtime
 
 /// As much of classic BPF as filters use.
-private enum Interpreter {
+enum Interpreter {
     /// What the kernel would do: the action in the upper half, its value in the lower.
     static func run(_ program: [UInt64], number: UInt32, architecture: UInt32, arguments: [UInt64] = []) -> UInt32? {
         var data = [number, architecture, 0, 0]
@@ -192,7 +192,7 @@ private let allow: UInt32 = 0x7FFF_0000, refuse: UInt32 = 0x0005_0001, unknown: 
 }
 
 #if arch(x86_64)
-    private let isX86 = true
+    let isX86 = true
 #else
-    private let isX86 = false
+    let isX86 = false
 #endif
