@@ -45,7 +45,7 @@ package struct CgroupLayout: Sendable, Equatable {
     private static let v1Magic = 0x27_E0EB, v2Magic = 0x6367_7270
     /// The inode of a hierarchy's own root. Any other number at a mount point means that only a part is mounted.
     private static let rootInode: ino_t = 1
-    private static let knownControllers: Set<String> = [
+    private static let knownControllers = [
         "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls", "net_prio", "perf_event", "rdma", "misc",
     ]
 

@@ -20,7 +20,7 @@ enum ConfigValidator {
         }
     }
 
-    private static let propagations: Set<String> = ["shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable"]
+    private static let propagations = ["shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable"]
 
     private static func checkVersion(_ version: String) throws(RuntimeError) {
         let parts = version.split(separator: "-", maxSplits: 1)[...].first?.split(separator: ".") ?? []
@@ -64,7 +64,7 @@ enum ConfigValidator {
     }
 
     /// Of the ipc namespace; those below fs.mqueue too.
-    private static let ipcSysctls: Set<String> = [
+    private static let ipcSysctls = [
         "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
     ]
 

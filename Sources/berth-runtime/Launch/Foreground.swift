@@ -8,7 +8,7 @@ struct Foreground: ~Copyable {
     private let signals: SignalDescriptor
 
     /// Those that mean the runtime itself, or nothing to a container.
-    private static let own: Set<CInt> = [SIGKILL, SIGSTOP, SIGCHLD, SIGURG, SIGPIPE, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGTTOU, SIGTTIN, SIGTSTP]
+    private static let own = [SIGKILL, SIGSTOP, SIGCHLD, SIGURG, SIGPIPE, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGTTOU, SIGTTIN, SIGTSTP]
 
     init() throws(RuntimeError) {
         let passed = (1..<CInt(65)).filter { !Self.own.contains($0) && $0 != 32 && $0 != 33 }

@@ -138,17 +138,32 @@ struct ProgramStage {
 
     /// The environment with HOME, each name once, the last value counting.
     func environment() -> [String] {
-        var order: [Substring] = []
-        var values: [Substring: String] = [:]
+        var result: [String] = []
+        result.reserveCapacity(process.environment.count + 1)
+        // By comparison while there are few: the first text that is hashed brings half of libswiftCore into memory.
+        let few = process.environment.count <= 64
+        var places: [Substring: Int] = [:]
         for entry in process.environment {
-            let name = entry.prefix { $0 != "=" }
-            if values.updateValue(entry, forKey: name) == nil { order.append(name) }
+            let name = entry[..<(entry.utf8.firstIndex(of: UInt8(ascii: "=")) ?? entry.endIndex)]
+            let place = few ? result.firstIndex { Self.names($0, name) } : places[name]
+            if let place { result[place] = entry } else {
+                if !few { places[name] = result.count }
+                result.append(entry)
+            }
         }
-        if values["HOME"].map({ $0 == "HOME=" }) ?? true {
-            if values["HOME"] == nil { order.append("HOME") }
-            values["HOME"] = "HOME=\(UserDatabase.home(of: process.uid))"
+        let place = result.firstIndex { Self.names($0, "HOME") }
+        if place.map({ result[$0] == "HOME=" || result[$0] == "HOME" }) ?? true {
+            let home = "HOME=\(UserDatabase.home(of: process.uid))"
+            if let place { result[place] = home } else { result.append(home) }
         }
-        return order.compactMap { values[$0] }
+        return result
+    }
+
+    /// Whether an entry of an environment is of this name.
+    private static func names(_ entry: String, _ name: Substring) -> Bool {
+        let count = name.utf8.count
+        guard entry.utf8.starts(with: name.utf8) else { return false }
+        return entry.utf8.count == count || entry.utf8[entry.utf8.index(entry.utf8.startIndex, offsetBy: count)] == UInt8(ascii: "=")
     }
 
     /// Finds the program as the shell would, with the texts of Go's exec.LookPath, which dockerd tells 126 and 127 apart by.

@@ -43,8 +43,7 @@ enum Devices {
             nodes.append(
                 Node(path: device.path, kind: kind, major: major, minor: minor, mode: (device.fileMode ?? 0o666) & 0o7777, uid: device.uid ?? 0, gid: device.gid ?? 0))
         }
-        let given = Set(nodes.map(\.path))
-        return defaults.filter { !given.contains($0.path) } + nodes
+        return defaults.filter { usual in !nodes.contains { $0.path == usual.path } } + nodes
     }
 
     /// Makes the nodes inside the root. Where mknod is not allowed (user namespaces) a prepared one is attached, or the host's is bound.

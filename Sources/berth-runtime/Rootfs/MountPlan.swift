@@ -52,7 +52,7 @@ struct PlannedMount {
 /// What may be mounted on and below /proc: whoever puts files of their own there deceives what reads them, labels and masks of the runtime included.
 private enum ProcMounts {
     /// Files of lxcfs and two knobs, as in runc.
-    private static let allowed: Set<String> = [
+    private static let allowed = [
         "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg", "/proc/slabinfo", "/proc/net/dev",
         "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
     ]

@@ -27,8 +27,11 @@ struct ProtectedPaths: ~Copyable {
 
     /// Hides every path that exists.
     mutating func mask(_ paths: [String], in root: borrowing RootedPath, label: String?) throws(RuntimeError) {
-        var done: Set<String> = []
-        for path in paths where done.insert(RootedPath.cleaned(path)).inserted {
+        var done: [String] = []
+        for path in paths {
+            let cleaned = RootedPath.cleaned(path)
+            if done.contains(cleaned) { continue }
+            done.append(cleaned)
             do throws(SystemError) { try mask(path, in: root, label: label) } catch { throw RuntimeError(error, while: "mask \(path)") }
         }
     }

@@ -36,9 +36,9 @@ struct CapabilityPlan {
     /// Warns of what is left out, in runc's words: unknown names, and ambient capabilities that the kernel will refuse.
     static func warnOfUnknown(in sets: RuntimeSpec.Capabilities?, _ diagnostics: Diagnostics) {
         guard let sets else { return }
-        let named = Set(sets.bounding + sets.effective + sets.inheritable + sets.permitted + sets.ambient)
-        let unknown = named.filter { !names.contains($0) }.sorted()
-        if !unknown.isEmpty { diagnostics.warn("ignoring unknown or unavailable capabilities: [\(unknown.joined(separator: " "))]") }
+        var unknown: [String] = []
+        for name in sets.bounding + sets.effective + sets.inheritable + sets.permitted + sets.ambient where !names.contains(name) && !unknown.contains(name) { unknown.append(name) }
+        if !unknown.isEmpty { diagnostics.warn("ignoring unknown or unavailable capabilities: [\(unknown.sorted().joined(separator: " "))]") }
         for name in sets.ambient where names.contains(name) && !(sets.inheritable.contains(name) && sets.permitted.contains(name)) {
             diagnostics.warn("can't raise ambient capability \(name): operation not permitted")
         }
