@@ -55,10 +55,12 @@ struct Daemon: Sendable {
         await containers.removeStrays()
         await networks.setLookup(NetworkLookup(service: containers))
         try await networks.start()
+        let builds = BuildService(containers: containers, images: images)
+        builds.removeStrays()
         try await volumes.start(containers: Set(environment.store.all.map(\.id)))
         do { try await images.client.endAbandonedLeases() } catch { Log.warning("leases of an earlier life stay for a day: \(error)") }
 
-        let router = makeRouter(environment, containers, execs, images: images, networks: networks, volumes: volumes, policy: policy, engineID: engineID)
+        let router = makeRouter(environment, containers, execs, images: images, networks: networks, volumes: volumes, policy: policy, builds: builds, engineID: engineID)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             let (ready, isReady) = AsyncStream.makeStream(of: Void.self)
             tasks.addTask { await networks.run() }
@@ -95,7 +97,7 @@ struct Daemon: Sendable {
 
     private func makeRouter(
         _ environment: ContainerEnvironment, _ containers: ContainerService, _ execs: ExecService, images: ImageService, networks: NetworkService, volumes: VolumeService,
-        policy: ImagePolicyService, engineID: String
+        policy: ImagePolicyService, builds: BuildService, engineID: String
     ) -> Router {
         var router = Router()
         let logs = LogReader()
@@ -103,6 +105,7 @@ struct Daemon: Sendable {
         SystemRoutes(info: SystemInformation(environment: environment, engineID: engineID)).register(in: &router)
         ImageRoutes.register(in: &router, service: images)
         ImageRoutes.registerCommit(in: &router, service: images, environment: environment)
+        BuildRoutes.register(in: &router, service: builds, events: environment.events)
         ImagePolicyRoutes.register(in: &router, service: policy)
         NetworkRoutes.register(in: &router, service: networks)
         VolumeRoutes.register(in: &router, service: volumes)

@@ -138,6 +138,16 @@ package struct ImagesPruneReport: Codable, Sendable, Equatable {
     }
 }
 
+/// POST /build/prune.
+package struct BuildPruneReport: Codable, Sendable, Equatable {
+    @Nullable package var CachesDeleted: [String]?
+    package var SpaceReclaimed: UInt64?
+    package init(CachesDeleted: [String]?, SpaceReclaimed: UInt64) {
+        self.CachesDeleted = CachesDeleted
+        self.SpaceReclaimed = SpaceReclaimed
+    }
+}
+
 /// One line of a progress stream: pull, push, load, build.
 package struct ProgressMessage: Codable, Sendable, Equatable {
     package struct Detail: Codable, Sendable, Equatable {

@@ -7,10 +7,6 @@ enum UnbuiltRoutes {
     static func register(in router: inout Router) {
         swarm(&router)
         plugins(&router)
-        let later: [(HTTPMethod, String, String)] = [
-            (.POST, "/build", "building images"), (.POST, "/build/prune", "building images"), (.POST, "/build/cancel", "building images"),
-        ]
-        for (method, path, what) in later { router.add(method, path) { _ in throw DaemonError.unimplemented(what) } }
         router.add(.GET, "/containers/{name}/checkpoints") { _ in throw DaemonError.unimplemented("checkpoints") }
         router.add(.POST, "/containers/{name}/checkpoints") { _ in throw DaemonError.unimplemented("checkpoints") }
     }

@@ -7,14 +7,18 @@ import NIOPosix
 
 extension ContainerService {
     /// Makes a container: checks everything, takes the name, prepares the writable layer and the volumes, and commits once. What fails leaves nothing behind.
-    func create(_ request: ContainerCreateRequest, name wantedName: String?, platform: String?, version: APIVersion) async throws -> (id: String, warnings: [String]) {
+    ///
+    /// - Parameter known: the image, where it was looked up already; a build's may be an empty one, which has no name.
+    func create(
+        _ request: ContainerCreateRequest, name wantedName: String?, platform: String?, version: APIVersion, image known: ResolvedImage? = nil
+    ) async throws -> (id: String, warnings: [String]) {
         var config = request.config
         var host = request.HostConfig ?? HostConfig()
         let validation = CreateValidation(daemon: environment.config)
         var warnings = try RequestCompatibility.adapt(&config, &host, request.NetworkingConfig, version: version)
         try validation.validate(&config)
         let reference = config.Image ?? ""
-        guard !reference.isEmpty else {
+        guard !reference.isEmpty || known != nil else {
             // Go's clients send the field in any case: then a configuration is there, with nothing in it.
             throw DaemonError.invalid(config.Image == nil ? "config cannot be empty in order to create a container" : "no command specified")
         }
@@ -23,7 +27,8 @@ extension ContainerService {
         warnings += try validation.settle(&host)
         try settleLinks(&host)
         _ = try environment.runtime(named: host.Runtime ?? "")
-        let image = try await environment.images.resolve(reference, platform: platform)
+        let image: ResolvedImage
+        if let known { image = known } else { image = try await environment.images.resolve(reference, platform: platform) }
         try ImageMerge.apply(image.config, to: &config)
         try validation.validate(&config)
         let command = (config.Entrypoint ?? []) + (config.Cmd ?? [])

@@ -51,10 +51,13 @@ final class BodySource: ByteSource, Sendable {
     init() { (requests, wakeups) = AsyncStream.makeStream(of: Void.self) }
 
     /// Fetches a piece whenever the thread wants one, until it has called `finish`.
-    func pump(_ body: RequestBody) async {
+    func pump(_ body: RequestBody) async { await pump { try await body.next() } }
+
+    /// The same from anything that gives pieces, nil at the end.
+    func pump(_ next: () async throws -> ByteBuffer?) async {
         for await _ in requests {
             do {
-                let piece = try await body.next()
+                let piece = try await next()
                 state.update { state in
                     if let piece { state.piece = piece } else { state.result = .success(()) }
                 }

@@ -91,6 +91,8 @@ enum EngineMountPoints {
     private static let files: Set<String> = ["/.dockerenv", "/dev/console", "/etc/hostname", "/etc/hosts", "/etc/mtab", "/etc/resolv.conf", "/sbin/docker-init"]
     private static let directories: Set<String> = ["/dev", "/dev/mqueue", "/dev/pts", "/dev/shm", "/etc", "/proc", "/sbin", "/sys", "/sys/fs", "/sys/fs/cgroup"]
 
+    static var all: [String] { files.union(directories).sorted() }
+
     /// Whether an added path is one of them and nothing more: an empty file, or a directory that nothing but these is in.
     static func isOne(_ path: String, _ status: FileStatus) -> Bool {
         switch status.kind {

@@ -54,7 +54,7 @@ extension ImageService {
     }
 
     /// Writes the archive into the content store as it comes, compressed or not. Nothing of it stays when that fails.
-    private func storeLayer(_ next: @Sendable () async throws -> Data?, lease: String) async throws -> OCISpec.Descriptor {
+    func storeLayer(_ next: @Sendable () async throws -> Data?, lease: String) async throws -> OCISpec.Descriptor {
         let writer = try await ContentWriter.open(client, ref: "berth-import-\(Identifier.random(digits: 16))", lease: lease)
         do { return try await writeLayer(next, to: writer) } catch {
             await writer.abandon(client)
@@ -146,10 +146,14 @@ extension ImageService {
         return target.digest.description
     }
 
-    private func changes(of record: ContainerRecord, _ client: ImageStoreClient, lease: String) async throws -> ImageAssembler.Layer {
-        try await client.viewing(record.image.chainID, lease: lease) { parent in
-            let layer = try await client.diff(
-                left: parent, right: try await client.snapshotMounts(record.id), ref: "berth-commit-\(Identifier.random(digits: 16))", lease: lease)
+    func changes(of record: ContainerRecord, _ client: ImageStoreClient, lease: String) async throws -> ImageAssembler.Layer {
+        try await layer(of: try await client.snapshotMounts(record.id), above: record.image.chainID, client, lease: lease)
+    }
+
+    /// What lies in these mounts above a committed snapshot, as a layer.
+    func layer(of mounts: [Types_Mount], above chainID: String, _ client: ImageStoreClient, lease: String) async throws -> ImageAssembler.Layer {
+        try await client.viewing(chainID, lease: lease) { parent in
+            let layer = try await client.diff(left: parent, right: mounts, ref: "berth-commit-\(Identifier.random(digits: 16))", lease: lease)
             guard let diffID = try await client.info(layer.digest)?.labels["containerd.io/uncompressed"].flatMap({ try? OCISpec.Digest(parsing: $0) }) else {
                 throw DaemonError.internalError("layer \(layer.digest) has no label containerd.io/uncompressed")
             }
@@ -157,7 +161,7 @@ extension ImageService {
         }
     }
 
-    private func unpackCommitted(base: String, _ layer: ImageAssembler.Layer, _ below: [OCISpec.Digest], _ client: ImageStoreClient, lease: String) async throws {
+    func unpackCommitted(base: String, _ layer: ImageAssembler.Layer, _ below: [OCISpec.Digest], _ client: ImageStoreClient, lease: String) async throws {
         guard let chainID = ChainID.all(below + [layer.diffID]).last, try await !client.isUnpacked(chainID) else { return }
         let key = ImageStoreClient.temporaryKey("\(Identifier.random(digits: 16)) \(chainID)")
         let mounts = try await client.prepare(key: key, parent: base, lease: lease)

@@ -4,7 +4,7 @@ import OCISpec
 /// `docker images` and `docker image inspect`.
 extension ImageService {
     struct ListOptions: Sendable {
-        /// Intermediate images of the classic builder too; Berth makes none.
+        /// Steps of builds too: images without a name that another one was made on.
         var all = false
         var sharedSize = false
         var manifests = false
@@ -21,6 +21,8 @@ extension ImageService {
 
         var id: String { target.digest.description }
         var hasName: Bool { names.contains { !ImageService.isDangling($0.name) } }
+        /// The image that a build made it on.
+        var parent: String? { names.lazy.compactMap { $0.labels[BuildCache.parentLabel] }.first }
         /// When it came here first.
         var arrived: WallClock { names.map(\.created).min() ?? WallClock(seconds: 0, nanoseconds: 0) }
         /// When it was last pulled, loaded or tagged.
@@ -37,7 +39,7 @@ extension ImageService {
 
     /// One entry for each target, newest first.
     func list(_ filters: ListFilters, options: ListOptions) async throws -> [ImageSummary] {
-        summaries(try await filtered(filters), options: options)
+        summaries(try await filtered(filters, all: options.all), options: options)
     }
 
     func summaries(_ entries: [(Entry, tags: [String])], options: ListOptions) -> [ImageSummary] {
@@ -50,13 +52,16 @@ extension ImageService {
     }
 
     /// The images that the filters let through, with those of their tags that do.
-    private func filtered(_ filters: ListFilters) async throws -> [(Entry, tags: [String])] {
+    private func filtered(_ filters: ListFilters, all: Bool) async throws -> [(Entry, tags: [String])] {
         let dangling = try filters.boolean("dangling")
         let until = try filters.until(severally: true)
         let before = try await moment(filters["before"]), since = try await moment(filters["since"])
         let patterns = filters["reference"]
         var result: [(Entry, tags: [String])] = []
-        for entry in try await entries() {
+        let entries = try await entries()
+        let parents = all ? [] : Set(entries.compactMap(\.parent))
+        for entry in entries {
+            if !entry.hasName, parents.contains(entry.id) { continue }
             var tags = Self.tags(entry.names)
             if let dangling, dangling != tags.isEmpty { continue }
             if !patterns.isEmpty {
@@ -110,7 +115,7 @@ extension ImageService {
         let facts = entry.facts
         var summary = ImageSummary()
         summary.Id = entry.id
-        summary.ParentId = ""
+        summary.ParentId = entry.parent ?? ""
         summary.RepoTags = tags
         summary.RepoDigests = Self.repositoryDigests(entry.names)
         summary.SharedSize = -1
@@ -166,7 +171,7 @@ extension ImageService {
         answer.Id = target.digest.description
         answer.RepoTags = Self.tags(found.names)
         answer.RepoDigests = Self.repositoryDigests(found.names)
-        answer.Parent = ""
+        answer.Parent = found.names.lazy.compactMap { $0.labels[BuildCache.parentLabel] }.first ?? ""
         answer.DockerVersion = ""
         answer.Descriptor = DockerAPI.Descriptor(target)
         answer.Comment = best?.config?.history.last?.comment ?? ""
@@ -228,6 +233,9 @@ enum ReferencePattern {
         let name = (try? ImageReference(parsing: tag))?.familiarName ?? tag
         return glob(pattern[...], tag[...]) || glob(pattern[...], name[...])
     }
+
+    /// The same for the name of a file.
+    static func matchesName(_ pattern: String, _ name: String) -> Bool { glob(pattern[...], name[...]) }
 
     /// `*` and `?` stop at slashes; `[a-z]` is a set.
     private static func glob(_ pattern: Substring, _ text: Substring) -> Bool {

@@ -61,7 +61,7 @@ struct ImageStoreClient: Sendable {
         try await optional { try await call(ImagesAPI.get, Images_GetImageRequest.with { $0.name = name }).image }.flatMap { Named($0) }
     }
 
-    /// Makes the name stand for the target, whatever it stood for before. Durable when this returns.
+    /// Makes the name stand for the target, whatever it stood for before, and gives it these labels and no others. Durable when this returns.
     func put(_ name: String, target: OCISpec.Descriptor, labels: [String: String] = [:], lease: String? = nil) async throws {
         let image = Images_Image.with {
             $0.name = name
@@ -73,7 +73,7 @@ struct ImageStoreClient: Sendable {
         } catch let error as DaemonError where error.code == .alreadyExists {
             let request = Images_UpdateImageRequest.with {
                 $0.image = image
-                $0.updateMask.paths = ["target"]
+                $0.updateMask.paths = ["target", "labels"]
             }
             _ = try await call(ImagesAPI.update, request, lease: lease)
         }

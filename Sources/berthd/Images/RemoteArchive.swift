@@ -10,6 +10,10 @@ struct RemoteArchive: Sendable {
     let url: String
     /// Bytes, where the server says so.
     let size: Int64?
+    /// What the server calls it, without directories.
+    var fileName: String?
+    /// When it was changed last, where the server says so.
+    var modified: WallClock?
     private let body: HTTPClientResponse.Body
 
     private static let reasonLimit = 64 << 10
@@ -28,7 +32,9 @@ struct RemoteArchive: Sendable {
             throw RegistryQueries.failure(RegistryErrors.failure(error, method: "Get", url: url))
         }
         guard response.status.code >= 400 else {
-            return RemoteArchive(url: url, size: response.headers.first(name: "Content-Length").flatMap { Int64($0) }, body: response.body)
+            return RemoteArchive(
+                url: url, size: response.headers.first(name: "Content-Length").flatMap { Int64($0) }, fileName: response.headers.first(name: "Content-Disposition").flatMap { HTTPDates.fileName($0) },
+                modified: response.headers.first(name: "Last-Modified").flatMap { HTTPDates.time($0) }, body: response.body)
         }
         let said = (try? await RegistryEndpoint.collect(response.body, limit: reasonLimit)).map { String(decoding: $0, as: UTF8.self).trimmed() } ?? ""
         let code: ErrorCode =
@@ -71,5 +77,30 @@ struct RemoteArchive: Sendable {
             count += Int64(buffer?.readableBytes ?? 0)
             return buffer
         }
+    }
+}
+
+/// What headers of a download say.
+enum HTTPDates {
+    private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+    /// `Sun, 06 Nov 1994 08:49:37 GMT`. RFC 9110, section 5.6.7; the forms of old are not read.
+    static func time(_ text: String) -> WallClock? {
+        let words = text.split(separator: " ")
+        guard words.count == 6, words[5] == "GMT", let month = months.firstIndex(where: { $0 == words[2] }) else { return nil }
+        return WallClock(rfc3339: "\(words[3])-\(month < 9 ? "0" : "")\(month + 1)-\(words[1])T\(words[4])Z")
+    }
+
+    /// The file's name of `attachment; filename="x.tar"`. RFC 6266.
+    static func fileName(_ disposition: String) -> String? {
+        for part in disposition.split(separator: ";").dropFirst() {
+            let pair = part.split(separator: "=", maxSplits: 1)
+            guard pair.count == 2, pair[0].trimmed().lowercased() == "filename" else { continue }
+            var name = pair[1].trimmed()
+            if name.hasPrefix("\""), name.hasSuffix("\""), name.count > 1 { name = String(name.dropFirst().dropLast()) }
+            let last = name.split(separator: "/", omittingEmptySubsequences: false).last.map(String.init) ?? ""
+            return last.isEmpty || last == "." || last == ".." ? nil : last
+        }
+        return nil
     }
 }
