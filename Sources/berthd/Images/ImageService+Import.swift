@@ -150,15 +150,18 @@ extension ImageService {
         try await layer(of: try await client.snapshotMounts(record.id), above: record.image.chainID, client, lease: lease)
     }
 
-    /// What lies in these mounts above a committed snapshot, as a layer.
+    /// What lies in these mounts above a committed snapshot, as a layer; "" is nothing.
     func layer(of mounts: [Types_Mount], above chainID: String, _ client: ImageStoreClient, lease: String) async throws -> ImageAssembler.Layer {
-        try await client.viewing(chainID, lease: lease) { parent in
-            let layer = try await client.diff(left: parent, right: mounts, ref: "berth-commit-\(Identifier.random(digits: 16))", lease: lease)
-            guard let diffID = try await client.info(layer.digest)?.labels["containerd.io/uncompressed"].flatMap({ try? OCISpec.Digest(parsing: $0) }) else {
-                throw DaemonError.internalError("layer \(layer.digest) has no label containerd.io/uncompressed")
-            }
-            return .init(descriptor: layer, diffID: diffID)
+        guard !chainID.isEmpty else { return try await layer(of: mounts, above: [], client, lease: lease) }
+        return try await client.viewing(chainID, lease: lease) { try await layer(of: mounts, above: $0, client, lease: lease) }
+    }
+
+    private func layer(of mounts: [Types_Mount], above parent: [Types_Mount], _ client: ImageStoreClient, lease: String) async throws -> ImageAssembler.Layer {
+        let layer = try await client.diff(left: parent, right: mounts, ref: "berth-commit-\(Identifier.random(digits: 16))", lease: lease)
+        guard let diffID = try await client.info(layer.digest)?.labels["containerd.io/uncompressed"].flatMap({ try? OCISpec.Digest(parsing: $0) }) else {
+            throw DaemonError.internalError("layer \(layer.digest) has no label containerd.io/uncompressed")
         }
+        return .init(descriptor: layer, diffID: diffID)
     }
 
     func unpackCommitted(base: String, _ layer: ImageAssembler.Layer, _ below: [OCISpec.Digest], _ client: ImageStoreClient, lease: String) async throws {
