@@ -56,7 +56,7 @@ struct Daemon: Sendable {
         await networks.setLookup(NetworkLookup(service: containers))
         try await networks.start()
         let builds = BuildService(containers: containers, images: images)
-        builds.removeStrays()
+        let unfinishedBuilds = builds.strays()
         try await volumes.start(containers: Set(environment.store.all.map(\.id)))
         do { try await images.client.endAbandonedLeases() } catch { Log.warning("leases of an earlier life stay for a day: \(error)") }
 
@@ -74,6 +74,7 @@ struct Daemon: Sendable {
             Log.info("berthd \(Defaults.version) serves the API \(APIVersion.newest) on \(config.hosts.joined(separator: ", "))")
             tasks.addTask { await monitor.startWanted() }
             tasks.addTask { await policy.run() }
+            tasks.addTask { await builds.remove(unfinishedBuilds) }
             await ShutdownSignal.wait()
             Log.info("berthd ends; containers go on running")
             await server.close()

@@ -59,8 +59,7 @@ enum ImageRoutes {
             let name = request.parameter("name")
             guard !name.trimmed().isEmpty else { throw DaemonError.invalid("image name cannot be blank") }
             let platforms = request.version >= .v(50) ? try request.query.all("platforms").compactMap { try ImagePlatform.decode($0) } : []
-            // `noprune` keeps parents that have no name of their own. Images of this store have none: a manifest names its layers and no parent.
-            return try .json(try await service.delete(name, force: request.query.flag("force"), platforms: platforms))
+            return try .json(try await service.delete(name, force: request.query.flag("force"), keepsParents: request.query.flag("noprune"), platforms: platforms))
         }
         router.add(.GET, "/distribution/{name...}/json") { request in
             let name = request.parameter("name")

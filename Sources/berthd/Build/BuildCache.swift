@@ -25,6 +25,20 @@ struct BuildCache: Sendable {
         return found.max { $0.created < $1.created }?.target.digest.description
     }
 
+    /// What an image that came from elsewhere says about the step after `parent`: the history goes on from the parent's with the same words.
+    ///
+    /// - Returns: the step, and its layer where it has one; nil when the image was made in another way.
+    static func find(_ step: ContainerConfig, after parent: BuildImage, in source: BuildImage) -> (known: ImageConfig.History, layer: ImageAssembler.Layer?)? {
+        let (history, below) = (source.config.history, parent.config.history)
+        guard history.count > below.count, history.starts(with: below), source.config.rootfs.diffIDs.starts(with: parent.config.rootfs.diffIDs) else { return nil }
+        let known = history[below.count]
+        guard known.createdBy == (step.Cmd ?? []).joined(separator: " ") else { return nil }
+        if known.emptyLayer == true { return (known, nil) }
+        let index = parent.config.rootfs.diffIDs.count
+        guard let layers = source.manifest?.layers, layers.indices.contains(index), source.config.rootfs.diffIDs.indices.contains(index) else { return nil }
+        return (known, .init(descriptor: layers[index], diffID: source.config.rootfs.diffIDs[index]))
+    }
+
     /// Two steps are the same when they do the same to the same image: everything of the configuration counts, but for what names the container.
     static func key(parent: BuildImage, _ step: ContainerConfig) -> String {
         var hash = SHA256()

@@ -54,6 +54,15 @@ struct BuildImages: Sendable {
         return BuildImage(resolved: resolved, manifest: manifest, config: config)
     }
 
+    /// The images of `cachefrom` that are here.
+    func cacheSources() async -> [BuildImage] {
+        var found: [BuildImage] = []
+        for name in options.cacheFrom {
+            do { found.append(try await load(name, platform: nil)) } catch { Log.info("\(name) is no source of a build's cache: \(error)") }
+        }
+        return found
+    }
+
     // MARK: Making
 
     /// What a step says about the image that it makes.
@@ -65,18 +74,20 @@ struct BuildImages: Sendable {
         var author: String
         /// nil: the step changed no files.
         var layer: ImageAssembler.Layer?
+        /// What another image says of the same step; nil: it was carried out just now.
+        var known: ImageConfig.History?
     }
 
     /// Makes the image of a step: without a name, but known as the child of its parent.
     func make(on parent: BuildImage, _ step: Step, lease: String) async throws -> BuildImage {
         var config = parent.config
-        let now = WallClock.now().rfc3339
-        config.created = now
+        config.created = step.known?.created ?? WallClock.now().rfc3339
         if !step.author.isEmpty { config.author = step.author }
         config.config = ImageConfig.Execution(step.config)
         let layers = step.layer.map { [$0] } ?? []
         config.history.append(
-            .init(created: now, createdBy: (step.container.Cmd ?? []).joined(separator: " "), author: config.author, emptyLayer: layers.isEmpty ? true : nil))
+            step.known
+                ?? .init(created: config.created, createdBy: (step.container.Cmd ?? []).joined(separator: " "), author: config.author, emptyLayer: layers.isEmpty ? true : nil))
         let target = try await ImageAssembler(client: client).assemble(base: parent.manifest, config: config, added: layers, lease: lease)
         try await client.put(ImageService.danglingName(target.digest), target: target, labels: BuildCache.labels(parent: parent, step: step.container), lease: lease)
         let id = target.digest.description

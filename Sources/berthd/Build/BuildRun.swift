@@ -19,6 +19,8 @@ final class BuildRun {
     let sources: BuildImages
     let cache: BuildCache
     private(set) var stages = FinishedStages()
+    /// Images of `cachefrom`, once somebody has asked for them.
+    private var cacheSources: [BuildImage]?
     /// Layers that files were copied from.
     var openLayers: [String: ContainerFilesystem] = [:]
 
@@ -181,13 +183,24 @@ final class BuildRun {
 
     /// Takes the image of an earlier build in the place of the step.
     func useCache(_ step: ContainerConfig, in stage: inout BuildStage) async throws -> Bool {
-        guard stage.usesCache, let id = try await cache.find(parent: stage.image, step), let image = try? await sources.load(id, platform: nil) else {
+        guard stage.usesCache else { return false }
+        if let id = try await cache.find(parent: stage.image, step), let image = try? await sources.load(id, platform: nil) {
+            stage.image = image
+        } else if let (known, layer) = await findInSources(step, after: stage.image) {
+            stage.image = try await sources.make(
+                on: stage.image, .init(config: stage.config, container: step, author: stage.author, layer: layer, known: known), lease: files.lease)
+        } else {
             stage.usesCache = false
             return false
         }
         try await output.write(" ---> Using cache\n")
-        stage.image = image
         return true
+    }
+
+    private func findInSources(_ step: ContainerConfig, after parent: BuildImage) async -> (ImageConfig.History, ImageAssembler.Layer?)? {
+        if cacheSources == nil { cacheSources = await sources.cacheSources() }
+        for source in cacheSources ?? [] { if let found = BuildCache.find(step, after: parent, in: source) { return found } }
+        return nil
     }
 
     func createContainer(_ config: ContainerConfig, in stage: inout BuildStage) async throws -> ManagedContainer {
@@ -196,6 +209,7 @@ final class BuildRun {
         let request = ContainerCreateRequest(config: config, HostConfig: options.host)
         let (id, warnings) = try await containers.create(request, name: nil, platform: nil, version: .newest, image: stage.image.resolved)
         stage.containers.append(id)
+        try BuildTraces(directory: directory).note(id)
         for warning in warnings { try await output.write(" ---> [Warning] \(warning)\n") }
         try await output.write(" ---> Running in \(id.shortID)\n")
         return try containers.store.find(id)

@@ -11,8 +11,19 @@ struct BuildService: Sendable {
     /// Contexts while they are built from.
     private var root: String { environment.config.dataRoot + "/daemon/builds" }
 
-    /// What an earlier life of the daemon has left.
-    func removeStrays() { if Files.exists(root) { DirectoryRemoval.remove(root) } }
+    /// The builds of an earlier life of the daemon. Before the first of this one.
+    func strays() -> [BuildTraces] { ((try? Files.entries(of: root)) ?? []).map { BuildTraces(directory: "\(root)/\($0)") } }
+
+    /// Removes what they have left: their containers, which may still run, and their files.
+    func remove(_ strays: [BuildTraces]) async {
+        for stray in strays {
+            for id in stray.containers where containers.store.get(id: id) != nil {
+                Log.warning("container \(id.shortID) of a build that was never finished is removed")
+                do { try await containers.remove(id, force: true, removingVolumes: true, link: false) } catch { Log.error("container \(id.shortID) of a build stays: \(error)") }
+            }
+            DirectoryRemoval.remove(stray.directory)
+        }
+    }
 
     /// Builds an image and gives it its names. Everything else that was made for it is gone when this returns.
     ///
@@ -55,4 +66,18 @@ struct BuildService: Sendable {
         }
         return image.id
     }
+}
+
+/// What a build notes on the disk of its containers, for a daemon that finds them later.
+struct BuildTraces: Sendable {
+    let directory: String
+
+    private var list: String { directory + "/containers" }
+
+    func note(_ id: String) throws {
+        try Files.makeDirectories(list, mode: 0o700)
+        try Files.replace("\(list)/\(id)", with: [], mode: 0o600)
+    }
+
+    var containers: [String] { (try? Files.entries(of: list)) ?? [] }
 }

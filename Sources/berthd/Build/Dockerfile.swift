@@ -49,6 +49,7 @@ struct Dockerfile: Sendable, Equatable {
             if hasEmptyLine { warnings.append("Empty continuation line found in: \(whole)") }
             let words = try InstructionWords(whole, escape: escape)
             lines.append(Line(keyword: words.keyword, flags: words.flags, arguments: words.arguments, text: whole.trimmed(), number: number))
+            try InstructionReader.checkForm(words.keyword, words.arguments, escape: escape)
             try refuseHeredoc(lines[lines.count - 1])
         }
         if lines.isEmpty { throw .invalid("file with no instructions") }

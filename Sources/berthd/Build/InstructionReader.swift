@@ -23,6 +23,20 @@ struct InstructionReader {
         return .step(try step(keyword))
     }
 
+    /// What is wrong with the form of a line whatever it means: said before any instruction is read.
+    static func checkForm(_ keyword: String, _ arguments: String, escape: Unicode.Scalar) throws(DaemonError) {
+        switch keyword.uppercased() {
+        case "ENV", "LABEL": if !arguments.isEmpty { _ = try DockerfileWords.pairs(arguments, keyword: keyword.uppercased(), escape: escape) }
+        case "ADD", "COPY", "VOLUME", "CMD", "ENTRYPOINT", "RUN", "SHELL": _ = try DockerfileWords.list(arguments)
+        case "HEALTHCHECK": _ = try DockerfileWords.list(arguments.drop { !$0.isWhitespace }.trimmed())
+        case "ONBUILD":
+            let inner = try InstructionWords(arguments, escape: escape)
+            // It may hold another one by mistake, which is said later.
+            if inner.keyword.uppercased() != "ONBUILD" { try checkForm(inner.keyword, inner.arguments, escape: escape) }
+        default: break
+        }
+    }
+
     private static let keywords = [
         "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
     ]
@@ -40,10 +54,10 @@ struct InstructionReader {
             return .run(try commandLine())
         case "ENV":
             try noFlags()
-            return .environment(try DockerfileWords.pairs(rest, keyword: keyword, escape: escape))
+            return .environment(try pairs(keyword))
         case "LABEL":
             try noFlags()
-            return .label(try DockerfileWords.pairs(rest, keyword: keyword, escape: escape), expands: true)
+            return .label(try pairs(keyword), expands: true)
         case "EXPOSE":
             try requireArgument(keyword)
             return .expose(DockerfileWords.words(rest).sorted())
@@ -71,6 +85,12 @@ struct InstructionReader {
     private func requireArgument(_ keyword: String) throws(DaemonError) {
         try noFlags()
         guard !rest.isEmpty else { throw .invalid("\(keyword) requires at least one argument") }
+    }
+
+    private func pairs(_ keyword: String) throws(DaemonError) -> [Instruction.Pair] {
+        let pairs = try DockerfileWords.pairs(rest, keyword: keyword, escape: escape)
+        if pairs.contains(where: { $0.name.isEmpty }) { throw .invalid("\(keyword) names can not be blank") }
+        return pairs
     }
 
     private func single(_ keyword: String) throws(DaemonError) -> String {

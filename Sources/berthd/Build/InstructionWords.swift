@@ -95,7 +95,6 @@ enum DockerfileWords {
         var pairs: [Instruction.Pair] = []
         for word in words {
             guard let equals = word.firstIndex(of: "=") else { throw .invalid("Syntax error - can't find = in \(GoText.quoted(word)). Must be of the form: name=value") }
-            guard equals > word.startIndex else { throw .invalid("\(keyword) names can not be blank") }
             pairs.append(.init(name: String(word[..<equals]), value: String(word[word.index(after: equals)...])))
         }
         return pairs
@@ -106,7 +105,7 @@ enum DockerfileWords {
     /// - Throws: for a list of something else than strings.
     static func list(_ text: String) throws(DaemonError) -> [String]? {
         guard text.hasPrefix("["), case .valid(hasMore: false) = GoJSONSyntax.check(Array(text.utf8)) else { return nil }
-        guard let list: [String] = try? JSONBody.decode([String].self, from: text) else { throw .invalid("When using JSON array syntax, arrays must be comprised of strings only.") }
+        guard let list: [String] = try? JSONBody.decode([String].self, from: text) else { throw .invalid("when using JSON array syntax, arrays must be comprised of strings only") }
         return list
     }
 

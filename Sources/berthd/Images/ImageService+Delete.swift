@@ -5,9 +5,11 @@ import OCISpec
 extension ImageService {
     /// Untags, and with its last name deletes.
     ///
-    /// - Parameter platforms: only the content of these goes, and the name stays.
+    /// - Parameters:
+    ///   - keepsParents: the steps of its build stay, of which nothing else was made.
+    ///   - platforms: only the content of these goes, and the name stays.
     /// - Throws: `.conflict` when a container uses it: a running one cannot be overruled, a stopped one and several repositories can with `force`.
-    func delete(_ reference: String, force: Bool, platforms: [Platform] = []) async throws -> [ImageDeleteItem] {
+    func delete(_ reference: String, force: Bool, keepsParents: Bool = false, platforms: [Platform] = []) async throws -> [ImageDeleteItem] {
         if !platforms.isEmpty && !force {
             // dockerd's sentence, letter by letter.
             throw DaemonError.invalid("Content will be removed from all images referencing this variant. Use —-force to force delete.")
@@ -24,13 +26,31 @@ extension ImageService {
             }
             if !users.isEmpty {
                 // Forced: the containers keep their image, without a name.
-                try await keepDangling(found.target)
+                try await keepDangling(found.target, labels: found.names.first?.labels ?? [:])
                 return try await untag(same, of: found)
             }
         } else {
             try Self.checkConflicts(found, users: users, force: force)
         }
-        return try await deleteAll(found)
+        let items = try await deleteAll(found)
+        return try await items + (keepsParents ? [] : deleteParents(of: found))
+    }
+
+    /// The images without a name that a build made on the way to one that is gone, as far as nobody else needs them.
+    private func deleteParents(of found: Found) async throws -> [ImageDeleteItem] {
+        var parent = found.names.lazy.compactMap { $0.labels[BuildCache.parentLabel] }.first
+        guard parent != nil else { return [] }
+        var items: [ImageDeleteItem] = []
+        let all = try await client.list()
+        let byID = Dictionary(grouping: all) { $0.target.digest.description }
+        var children = Dictionary(grouping: all.filter { $0.target.digest != found.target.digest }) { $0.labels[BuildCache.parentLabel] ?? "" }.mapValues { Set($0.map(\.target.digest.description)) }
+        let used = Set(users.imageUsers().map(\.imageID))
+        while let id = parent, let names = byID[id], let first = names.first, names.allSatisfy({ Self.isDangling($0.name) }), children[id]?.isEmpty ?? true, !used.contains(id) {
+            items += try await deleteAll(Found(target: first.target, names: names, spelled: nil))
+            parent = first.labels[BuildCache.parentLabel]
+            if let parent { children[parent]?.remove(id) }
+        }
+        return items
     }
 
     private static func checkConflicts(_ found: Found, users: [ImageUser], force: Bool) throws {

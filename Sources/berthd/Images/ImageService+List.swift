@@ -223,6 +223,15 @@ extension ImageService {
             items[0].Id = found.id
             items[0].Tags = Self.tags(found.names)
         }
+        // Of what a build made here, the steps are known.
+        var names = found.names
+        for index in items.indices.dropFirst() {
+            guard let parent = names.lazy.compactMap({ $0.labels[BuildCache.parentLabel] }).first, let digest = try? OCISpec.Digest(parsing: parent) else { break }
+            names = try await client.list(target: digest)
+            guard !names.isEmpty else { break }
+            items[index].Id = parent
+            items[index].Tags = Self.tags(names)
+        }
         return items
     }
 }

@@ -52,7 +52,7 @@ extension ImageService {
         let name = reference.description
         let old = try await client.get(name)
         // The old image must not vanish between the moment its name moves on and the moment it is noted as one without a name.
-        if let old { try await keepDangling(old.target) }
+        if let old { try await keepDangling(old.target, labels: old.labels) }
         let text = Exclusive(PullProgressText(reference))
         do {
             try await withCredentials(auth, for: reference) { stream in
