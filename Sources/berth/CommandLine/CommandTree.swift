@@ -3,7 +3,7 @@ enum CommandTree {
     static let top: [Command] = common + management + others
 
     private static let common: [Command] = [
-        RunCommands.run, ExecCommand.command, ContainerList.list.named("ps"), ImageTransfers.pull, ImageTransfers.push,
+        RunCommands.run, ExecCommand.command, ContainerList.list.named("ps"), BuildCommand.build, ImageTransfers.pull, ImageTransfers.push,
         ImageList.list.named("images"), RegistryCommands.login, RegistryCommands.logout, RegistryCommands.search, VersionCommand.command, InfoCommand.command,
     ]
 
@@ -30,7 +30,7 @@ enum CommandTree {
     ]
 
     private static let imageCommands: [Command] = [
-        ImageDetails.history, ImageArchives.importImage, InspectCommand.image, ImageArchives.load, ImageList.list, ImagePolicyCommand.command, ImageDetails.prune, ImageTransfers.pull,
+        BuildCommand.build, ImageDetails.history, ImageArchives.importImage, InspectCommand.image, ImageArchives.load, ImageList.list, ImagePolicyCommand.command, ImageDetails.prune, ImageTransfers.pull,
         ImageTransfers.push, ImageDetails.remove, ImageArchives.save, ImageDetails.tag,
     ]
 

@@ -49,11 +49,8 @@ struct ArchiveCreation {
         _ name: CName, in directory: DirectoryFD, as path: [UInt8], _ writer: TarWriter, _ size: inout Int64, _ links: inout [FileIdentity: [UInt8]]
     ) throws {
         let status = try directory.status(name)
-        let kinds: [FileStatus.Kind: TarEntry.Kind] = [
-            .file: .file, .directory: .directory, .symbolicLink: .symbolicLink, .characterDevice: .characterDevice, .blockDevice: .blockDevice, .fifo: .fifo,
-        ]
         // A socket has no content that could be copied
-        guard let kind = kinds[status.kind] else { return }
+        guard let kind = TarEntry.Kind(status) else { return }
         var entry = TarEntry(
             kind: kind, path: path, mode: status.mode, modified: TarTime(seconds: status.modifiedSeconds, nanoseconds: status.modifiedNanoseconds))
         (entry.uid, entry.gid) = (status.uid, status.gid)
@@ -74,7 +71,7 @@ struct ArchiveCreation {
         if entry.kind == .file {
             entry.size = status.size
             try writer.add(entry)
-            try copy(try directory.openFile(name), status.size, writer)
+            try writer.copy(try directory.openFile(name), status.size)
             size += status.size
         } else {
             try writer.add(entry)
@@ -83,17 +80,6 @@ struct ArchiveCreation {
         let child = try directory.directory(name)
         for entry in try child.names().sorted(by: { $0.lexicographicallyPrecedes($1) }) {
             try add(CName(entry), in: child, as: path + [UInt8(ascii: "/")] + entry, writer, &size, &links)
-        }
-    }
-
-    /// Exactly the announced number of bytes: a file that shrinks meanwhile is filled up, since the archive has promised its size.
-    private func copy(_ file: consuming OwnedFD, _ size: Int64, _ writer: TarWriter) throws {
-        var left = size
-        while left > 0 {
-            var bytes = try LocalFile.read(file.rawValue, limit: Int(min(left, 1 << 17)))
-            if bytes.isEmpty { bytes = [UInt8](repeating: 0, count: Int(min(left, 1 << 17))) }
-            try bytes.withUnsafeBytes { try writer.write($0) }
-            left -= Int64(bytes.count)
         }
     }
 }

@@ -19,13 +19,24 @@ struct RegistryCredentials {
         return [("X-Registry-Auth", found.encoded)]
     }
 
+    /// The same for builds, which may need any of the registries that the configuration knows.
+    static func headerForAll(config: ClientConfig) -> [(String, String)] {
+        var all = JSONObject()
+        for member in config.root.object("auths").members + config.root.object("credHelpers").members where all[member.key] == nil {
+            if let found = try? lookup(member.key, config: config) { all[member.key] = found.json }
+        }
+        return all.isEmpty ? [] : [("X-Registry-Config", Base64.encode(Array(JSONValue.object(all).text.utf8), urlSafe: true))]
+    }
+
     /// base64url of the JSON that the API calls AuthConfig.
-    var encoded: String {
+    var encoded: String { Base64.encode(Array(json.text.utf8), urlSafe: true) }
+
+    private var json: JSONValue {
         var object = JSONObject()
         for (key, value) in [
             ("username", username), ("password", password), ("serveraddress", server), ("identitytoken", identityToken), ("registrytoken", registryToken),
         ] where !value.isEmpty { object[key] = .string(value) }
-        return Base64.encode(Array(JSONValue.object(object).text.utf8), urlSafe: true)
+        return .object(object)
     }
 
     static func lookup(_ server: String, config: ClientConfig) throws -> RegistryCredentials {

@@ -133,12 +133,6 @@ struct ContainerRequest {
             let parts = entry.split(separator: ":", maxSplits: 1)
             return ["Path": .string(String(parts[0])), "Weight": .number(String(parts[1]))]
         }
-        var limits: [(name: String, json: JSONValue)] = []
-        for text in flags.list("ulimit") {
-            guard let limit = try? ValueChecks.parseUlimit(text) else { continue }
-            limits.removeAll { $0.name == limit.name }
-            limits.append((limit.name, ["Name": .string(limit.name), "Hard": .int(limit.hard), "Soft": .int(limit.soft)]))
-        }
         return [
             ("CpuShares", .int(flags.int("cpu-shares"))), ("Memory", .int(flags.int("memory"))), ("NanoCpus", .int(flags.int("cpus"))),
             ("CgroupParent", .string(flags.string("cgroup-parent"))), ("BlkioWeight", .int(flags.int("blkio-weight"))),
@@ -151,7 +145,7 @@ struct ContainerRequest {
             ("DeviceCgroupRules", optional(flags.list("device-cgroup-rule"))), ("DeviceRequests", devices.requests),
             ("MemoryReservation", .int(flags.int("memory-reservation"))), ("MemorySwap", .int(flags.int("memory-swap"))),
             ("MemorySwappiness", .int(flags.int("memory-swappiness"))), ("OomKillDisable", .bool(flags.bool("oom-kill-disable"))),
-            ("PidsLimit", .int(flags.int("pids-limit"))), ("Ulimits", .array(limits.sorted { $0.name < $1.name }.map(\.json))),
+            ("PidsLimit", .int(flags.int("pids-limit"))), ("Ulimits", .array(ValueChecks.ulimits(flags.list("ulimit")))),
             ("CpuCount", .int(flags.int("cpu-count"))), ("CpuPercent", .int(flags.int("cpu-percent"))),
             ("IOMaximumIOps", .int(flags.int("io-maxiops"))), ("IOMaximumBandwidth", .int(flags.int("io-maxbandwidth"))),
         ] + (flags.int("kernel-memory") == 0 ? [] : [("KernelMemory", .int(flags.int("kernel-memory")))])

@@ -89,6 +89,17 @@ enum ValueChecks {
         return text
     }
 
+    /// As the API takes them; the last of a name counts, and the names are in their order.
+    static func ulimits(_ texts: [String]) -> [JSONValue] {
+        var limits: [(name: String, json: JSONValue)] = []
+        for text in texts {
+            guard let limit = try? parseUlimit(text) else { continue }
+            limits.removeAll { $0.name == limit.name }
+            limits.append((limit.name, ["Name": .string(limit.name), "Hard": .int(limit.hard), "Soft": .int(limit.soft)]))
+        }
+        return limits.sorted { $0.name < $1.name }.map(\.json)
+    }
+
     private static let ulimitNames: Set<String> = [
         "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
     ]

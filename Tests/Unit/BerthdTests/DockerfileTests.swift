@@ -132,7 +132,7 @@ import Testing
     @Test func `The history has Docker's words`() throws {
         let (config, comments) = try applied("CMD [\"a b\"]\nEXPOSE $P 1000-1001/udp\nVOLUME /a /b\nSHELL [\"sh\"]\nWORKDIR a\nWORKDIR ../b\nHEALTHCHECK --interval=90s --retries=3 CMD x\nUSER u:g")
         #expect(comments == [
-            "CMD [\"a b\"]", "EXPOSE 1000-1001/udp 80 90", "VOLUME [/a /b]", "SHELL [sh]", "WORKDIR /a", "WORKDIR /b",
+            "CMD [\"a b\"]", "EXPOSE 80 90 1000-1001/udp", "VOLUME [/a /b]", "SHELL [sh]", "WORKDIR /a", "WORKDIR /b",
             "HEALTHCHECK &{[\"CMD-SHELL\" \"x\"] \"1m30s\" \"0s\" \"0s\" \"0s\" '\\x03'}", "USER u:g",
         ])
         #expect(Set((config.ExposedPorts ?? [:]).keys) == ["80/tcp", "90/tcp", "1000/udp", "1001/udp"] && config.User == "u:g")
