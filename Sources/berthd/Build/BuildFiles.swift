@@ -31,11 +31,24 @@ struct BuildFiles: Sendable {
     }
 
     /// Unpacks a compressed archive. The supervisor does: it knows the packings.
+    ///
+    /// - Throws: `NoArchive` when nothing of it is one.
     func unpacked(_ next: @Sendable () async throws -> Data?) async throws -> ContainerFilesystem {
         let archive = try await images.storeLayer(next, lease: lease)
         let mounts = try await client.prepare(key: ImageStoreClient.temporaryKey("build-\(Identifier.random(digits: 16))"), parent: "", lease: lease)
-        _ = try await client.apply(archive, onto: mounts, lease: lease)
-        return try await open(try RootfsLayers(mounts), writable: true)
+        let layers = try RootfsLayers(mounts)
+        do { _ = try await client.apply(archive, onto: mounts, lease: lease) } catch {
+            let files = try await open(layers, writable: true)
+            guard try await BlockingThread.run({ try files.directory("/").names().isEmpty }) else { throw error }
+            throw NoArchive(reason: error)
+        }
+        return try await open(layers, writable: true)
+    }
+
+    /// Not one member could be read: a compressed file of another kind, or one that is damaged at its very start.
+    struct NoArchive: Error, CustomStringConvertible {
+        let reason: any Error
+        var description: String { "\(reason)" }
     }
 
     /// A file of a tree as a stream.

@@ -121,7 +121,9 @@ extension BuildRun {
             let head = try await BlockingThread.run { try LocalArchive.head(of: item, in: tree) }
             guard let packing = ArchivePacking(head) else { continue }
             guard packing.isBuilt else { throw DaemonError.unimplemented("unpacking \(item.name), which is compressed with \(packing.rawValue) (COPY takes it as it is)") }
-            do { result[index].unpacked = try await files.unpacked(BuildFiles.reader(try LocalArchive.open(item, in: tree))) } catch let error as DaemonError where LocalArchive.isNoArchive(error) {}
+            do { result[index].unpacked = try await files.unpacked(BuildFiles.reader(try LocalArchive.open(item, in: tree))) } catch is BuildFiles.NoArchive {
+                // Taken as it is.
+            }
         }
         return result
     }

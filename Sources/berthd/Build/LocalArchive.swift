@@ -21,9 +21,6 @@ enum LocalArchive {
         guard try file.status(on: item.name).kind == .file else { return false }
         do { return try TarReader(FileByteSource(file), bufferSize: 4096).next() != nil } catch is TarError { return false }
     }
-
-    /// Whether the supervisor found that what it unpacked is no archive at all: a compressed file of another kind, which ADD takes as it is.
-    static func isNoArchive(_ error: DaemonError) -> Bool { error.message.contains("archive/tar: invalid tar header") }
 }
 
 /// The bytes of a file, from its start.

@@ -39,10 +39,8 @@ final class TreeMerge {
             if status.linkCount > 1 { linked[id] = (target, copy) }
         }
         try TreeCopier.copyAttributes(of: name, status, from: source, to: copy, in: target)
-        guard let owner, owner.uid != status.uid || owner.gid != status.gid else { return }
-        try target.setOwner(copy, uid: owner.uid, gid: owner.gid)
-        // A change of owner takes these bits away.
-        if status.kind != .symbolicLink, status.mode & 0o6000 != 0 { try target.setMode(copy, status.mode) }
+        // Last, and also where it changes nothing: with it a program loses what it had on behalf of its owner (set-id bits, capabilities), as in Docker.
+        if let owner { try target.setOwner(copy, uid: owner.uid, gid: owner.gid) }
     }
 
     private func copyDirectory(_ name: CName, from source: DirectoryFD, to copy: CName, in target: DirectoryFD) throws(SystemError) {
