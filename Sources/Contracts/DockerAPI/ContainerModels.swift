@@ -23,7 +23,7 @@ package struct ContainerConfig: Codable, Sendable, Equatable {
     package var NetworkDisabled: Bool?
     /// Up to API 1.43 here, later in the endpoint's settings.
     package var MacAddress: String?
-    package var OnBuild: [String]?
+    @Nullable package var OnBuild: [String]?
     package var Labels: [String: String]?
     package var StopSignal: String?
     /// Seconds.

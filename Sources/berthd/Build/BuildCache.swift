@@ -25,6 +25,16 @@ struct BuildCache: Sendable {
         return found.max { $0.created < $1.created }?.target.digest.description
     }
 
+    /// An image and those that builds made it on, as far as they are here.
+    func ancestry(of id: String) async throws -> Set<String> {
+        var found: Set<String> = []
+        var next: String? = id
+        while let id = next, found.insert(id).inserted, let digest = try? OCISpec.Digest(parsing: id) {
+            next = try await client.list(target: digest).lazy.compactMap { $0.labels[Self.parentLabel] }.first
+        }
+        return found
+    }
+
     /// What an image that came from elsewhere says about the step after `parent`: the history goes on from the parent's with the same words.
     ///
     /// - Returns: the step, and its layer where it has one; nil when the image was made in another way.

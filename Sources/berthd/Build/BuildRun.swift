@@ -21,6 +21,8 @@ final class BuildRun {
     private(set) var stages = FinishedStages()
     /// Images of `cachefrom`, once somebody has asked for them.
     private var cacheSources: [BuildImage]?
+    /// Those and the images that builds have made them on.
+    private var sourceIDs: Set<String>?
     /// Layers that files were copied from.
     var openLayers: [String: ContainerFilesystem] = [:]
 
@@ -184,7 +186,7 @@ final class BuildRun {
     /// Takes the image of an earlier build in the place of the step.
     func useCache(_ step: ContainerConfig, in stage: inout BuildStage) async throws -> Bool {
         guard stage.usesCache else { return false }
-        if let id = try await cache.find(parent: stage.image, step), let image = try? await sources.load(id, platform: nil) {
+        if let id = try await cache.find(parent: stage.image, step), try await isOfSources(id), let image = try? await sources.load(id, platform: nil) {
             stage.image = image
         } else if let (known, layer) = await findInSources(step, after: stage.image) {
             stage.image = try await sources.make(
@@ -197,9 +199,26 @@ final class BuildRun {
         return true
     }
 
+    /// A request that names its sources takes steps of those alone, also where others are here.
+    private func isOfSources(_ id: String) async throws -> Bool {
+        if options.cacheFrom.isEmpty { return true }
+        if sourceIDs == nil {
+            var found: Set<String> = []
+            for source in await knownSources() { found.formUnion(try await cache.ancestry(of: source.id)) }
+            sourceIDs = found
+        }
+        return sourceIDs?.contains(id) ?? false
+    }
+
+    private func knownSources() async -> [BuildImage] {
+        if let cacheSources { return cacheSources }
+        let found = await sources.cacheSources()
+        cacheSources = found
+        return found
+    }
+
     private func findInSources(_ step: ContainerConfig, after parent: BuildImage) async -> (ImageConfig.History, ImageAssembler.Layer?)? {
-        if cacheSources == nil { cacheSources = await sources.cacheSources() }
-        for source in cacheSources ?? [] { if let found = BuildCache.find(step, after: parent, in: source) { return found } }
+        for source in await knownSources() { if let found = BuildCache.find(step, after: parent, in: source) { return found } }
         return nil
     }
 
