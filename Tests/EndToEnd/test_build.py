@@ -50,7 +50,7 @@ def said(result):
 
 def tar(**files):
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as archive:
         for path, content in files.items():
             member = tarfile.TarInfo(path)
             member.size = len(content)
@@ -284,8 +284,9 @@ def test_a_context_or_an_image_with_hostile_names_reaches_nothing_of_the_host(en
             archive.addfile(member, io.BytesIO(content))
     post(engine, "", buffer.getvalue())
     assert not list(outside.iterdir())
-    status, lines = post(engine, "", tar(**{"../../evil": b"1", "Dockerfile": f"FROM {IMAGE}".encode()}))
-    assert status == 500 and "invalid entry name" in lines[0]["message"]
+    status, lines = post(engine, "", tar(**{"../../evil": b"1", "bad\udcff": b"2", "Dockerfile": f"FROM {IMAGE}\nCOPY evil /\nCOPY . /all\nRUN ls -a /all /evil".encode()}))
+    assert status == 200 and "Successfully built" in lines[-1]["stream"], "a name that leads out is taken as one of the context's top, as by Docker"
+    assert not list((Path(engine.folder) / "data/daemon/builds").iterdir())
     # An image whose directories lead elsewhere, in each way that COPY writes: a file, a directory, an archive.
     folder = context(f"RUN ln -s {outside} /direct && ln -s ../../../../../../../..{outside} /up\nCOPY file /direct/\nCOPY dir /up/\nADD a.tar /direct\nWORKDIR /up/made", file="1", **{"dir/two": "2", "a.tar": tar(three=b"3")})
     docker.ok("build", "-t", image, folder)

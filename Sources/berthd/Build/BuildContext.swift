@@ -26,7 +26,7 @@ struct BuildContext: Sendable {
         defer { source.finish() }
         try await files.perform {
             defer { source.finish() }
-            do { try ArchiveExtractor(source, into: files, at: "/", options: .init()).extract() } catch let error as TarError where error.code == .truncated {
+            do { try ArchiveExtractor(source, into: files, at: "/", options: .init(staysInside: true)).extract() } catch let error as TarError where error.code == .truncated {
                 throw DaemonError.internalError("unexpected EOF")
             }
         }

@@ -21,7 +21,7 @@ struct BuildService: Sendable {
                 Log.warning("container \(id.shortID) of a build that was never finished is removed")
                 do { try await containers.remove(id, force: true, removingVolumes: true, link: false) } catch { Log.error("container \(id.shortID) of a build stays: \(error)") }
             }
-            DirectoryRemoval.remove(stray.directory)
+            do { try await BlockingThread.run { try stray.remove() } } catch { Log.error("the files of a build stay in \(stray.directory): \(error)") }
         }
     }
 
@@ -41,7 +41,7 @@ struct BuildService: Sendable {
                 return try await build(options, body, files, directory, output, cancellation)
             })
         } catch { result = .failure(error) }
-        try await BlockingThread.run { DirectoryRemoval.remove(directory) }
+        try await BlockingThread.run { try BuildTraces(directory: directory).remove() }
         return try result.get()
     }
 
@@ -77,6 +77,12 @@ struct BuildTraces: Sendable {
     func note(_ id: String) throws {
         try Files.makeDirectories(list, mode: 0o700)
         try Files.replace("\(list)/\(id)", with: [], mode: 0o600)
+    }
+
+    /// With the context, whose names may be any bytes. Blocks.
+    func remove() throws {
+        guard let slash = directory.lastIndex(of: "/") else { return }
+        try FileTree.remove(CName(String(directory[directory.index(after: slash)...])), in: try DirectoryFD(path: String(directory[..<slash])))
     }
 
     var containers: [String] { (try? Files.entries(of: list)) ?? [] }

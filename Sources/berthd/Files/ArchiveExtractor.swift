@@ -12,6 +12,8 @@ final class ArchiveExtractor {
         /// Owner of everything, instead of what the archive says.
         var uid: UInt32?
         var gid: UInt32?
+        /// A name that leads out by its letters leads to the top instead of being refused, as `..` of the root directory does.
+        var staysInside = false
     }
 
     private let reader: TarReader
@@ -36,7 +38,7 @@ final class ArchiveExtractor {
         while let entry = try reader.next() {
             do { try extract(entry) } catch let error as SystemError {
                 // The user knows the whole path, not the name in some directory.
-                let path = "/" + String(decoding: full(try Self.local(entry.path, "entry name") ?? []).prefix(1024), as: UTF8.self)
+                let path = "/" + String(decoding: full(try Self.local(entry.path, "entry name", staysInside: options.staysInside) ?? []).prefix(1024), as: UTF8.self)
                 throw SystemError(call: error.call, subject: path, errno: error.errno)
             }
         }
@@ -47,7 +49,7 @@ final class ArchiveExtractor {
     }
 
     private func extract(_ entry: TarEntry) throws {
-        guard let path = try Self.local(entry.path, "entry name") else { return }
+        guard let path = try Self.local(entry.path, "entry name", staysInside: options.staysInside) else { return }
         let name = CName(path.last ?? [])
         let directory = try makeParent(Array(path.dropLast()))
         if let existing = try directory.statusIfPresent(name) {
@@ -72,11 +74,11 @@ final class ArchiveExtractor {
     /// The components of a member's name; nil for the directory itself.
     ///
     /// - Throws: for a name that leads out of the directory by its letters.
-    private static func local(_ name: [UInt8], _ what: String) throws(DaemonError) -> [[UInt8]]? {
+    private static func local(_ name: [UInt8], _ what: String, staysInside: Bool) throws(DaemonError) -> [[UInt8]]? {
         var components: [[UInt8]] = []
         for part in name.split(separator: slash) where !part.elementsEqual(".".utf8) {
             if part.elementsEqual("..".utf8) {
-                guard components.popLast() != nil else { throw .internalError("invalid \(what) \"\(String(decoding: name.prefix(256), as: UTF8.self))\"") }
+                guard components.popLast() != nil || staysInside else { throw .internalError("invalid \(what) \"\(String(decoding: name.prefix(256), as: UTF8.self))\"") }
             } else {
                 components.append(Array(part))
             }
@@ -135,7 +137,7 @@ final class ArchiveExtractor {
     }
 
     private func makeHardLink(_ name: CName, _ entry: TarEntry, in directory: DirectoryFD) throws {
-        guard let target = try Self.local(entry.linkTarget, "hardlink target"), let last = target.last else {
+        guard let target = try Self.local(entry.linkTarget, "hardlink target", staysInside: options.staysInside), let last = target.last else {
             throw DaemonError.internalError("invalid hardlink target \"\(String(decoding: entry.linkTarget.prefix(256), as: UTF8.self))\"")
         }
         try directory.makeHardLink(name, to: CName(last), in: try open(Array(target.dropLast())))

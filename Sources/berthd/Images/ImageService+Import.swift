@@ -24,7 +24,7 @@ extension ImageService {
     func importArchive(_ request: ImportRequest, next: @Sendable () async throws -> Data?) async throws -> String {
         let reference = request.repository.isEmpty ? nil : try Self.tagged(request.repository, tag: request.tag)
         var execution = ImageConfig.Execution()
-        for change in request.changes { try ConfigChange.apply(change, to: &execution) }
+        try ConfigChange.apply(request.changes, to: &execution)
         let platform = try request.platform.flatMap { $0.isEmpty ? nil : $0 }.map { try ImagePlatform.parse($0) } ?? ImagePlatform.host
         guard platform.os == ImagePlatform.host.os else { throw DaemonError.invalid("operating system is not supported") }
         let target = try await client.withLease { lease in
@@ -125,7 +125,7 @@ extension ImageService {
             let manifest = try await client.document(ImageManifest.self, manifestDigest), var config = try await client.document(ImageConfig.self, manifest.config.digest)
         else { throw DaemonError.notFound("the image of container \(record.id) is not here any more") }
         var execution = ImageConfig.Execution(record.config.merged(with: request.config))
-        for change in request.changes { try ConfigChange.apply(change, to: &execution) }
+        try ConfigChange.apply(request.changes, to: &execution)
         config.config = execution
         let now = WallClock.now().rfc3339
         config.created = now

@@ -58,12 +58,12 @@ import Testing
 
     @Test func `Changes are Dockerfile instructions`() throws {
         var config = ImageConfig.Execution(env: ["A=1"])
-        for change in ["ENV A=2 B=\"x y\"", "CMD [\"a\", \"b\"]", "ENTRYPOINT run it", "EXPOSE 80 53/udp", "LABEL k=v", "VOLUME [\"/d\"]", "USER u", "WORKDIR /w"] {
-            try ConfigChange.apply(change, to: &config)
-        }
+        try ConfigChange.apply(["ENV A=2 B=\"x y\"", "CMD [\"a\", \"b\"]", "ENTRYPOINT run it", "EXPOSE 80 53/udp", "LABEL k=v", "VOLUME [\"/d\"]", "USER u", "WORKDIR /w"], to: &config)
         #expect(config.env == ["A=2", "B=x y"] && config.cmd == ["a", "b"] && config.entrypoint == ["/bin/sh", "-c", "run it"])
         #expect(config.exposedPorts == ["80/tcp", "53/udp"] && config.labels == ["k": "v"] && config.volumes == ["/d"] && config.workingDir == "/w")
-        #expect(throws: DaemonError.self) { try ConfigChange.apply("RUN x", to: &config) }
+        #expect(throws: DaemonError.self) { try ConfigChange.apply(["RUN x"], to: &config) }
+        try ConfigChange.apply(["ENTRYPOINT [\"e\"]"], to: &config)
+        #expect(config.cmd.isEmpty, "a command that was there before belongs to the entrypoint before")
     }
 
     @Test func `Credentials are read from either alphabet and never repeated`() throws {
