@@ -155,12 +155,18 @@ def test_a_parents_triggers_run_in_the_child(docker, context, image):
     ("FROO x", 1, "Error response from daemon: dockerfile parse error on line 2: unknown instruction: FROO (did you mean FROM?)"),
     ("RUN --mount=type=cache,target=/c true", 1, "the --mount option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit enabled"),
     ("COPY --from=3 a b", 1, "invalid from flag value 3: index out of bounds"),
+    ("RUN touch /file\nVOLUME /file", 1, "cannot mount volume over existing file, file exists /file"),
     ("ENV A=${B", 1, "failed to process \"${B\": syntax error: missing '}'"),
 ])
 def test_a_build_that_fails_says_why_as_docker_does(cli, context, dockerfile, code, message):
     r = cli.run("build", context(dockerfile))
     assert r.returncode == code and r.stderr.strip().endswith(message), r.stderr
     cli.run("container", "prune", "-f")
+
+
+def test_a_volume_that_is_not_absolute_begins_at_the_root(docker, context, image):
+    docker.ok("build", "-t", image, context("VOLUME data\nRUN test -d /data"))
+    assert docker.ok("run", "--rm", image, "sh", "-c", "mount | grep -c ' /data '") == "1"
 
 
 def test_a_failed_step_leaves_its_container_unless_told_otherwise(docker, context):

@@ -158,9 +158,22 @@ extension ContainerService {
             if volume.isEmpty, !mount.noCopy, mount.subpath == nil {
                 let root = try detached ?? RootfsAccess.readOnly(rootfs)
                 detached = root
+                if name.isEmpty { try await refuseFile(at: mount.destination, in: root) }
                 try await environment.volumes.populate(volume, from: root, path: mount.destination)
             }
         }
+    }
+
+    /// A volume that nobody named stands for a directory of the image, or for a new one.
+    private func refuseFile(at path: String, in rootfs: DetachedRootfs) async throws {
+        let isFile = try await NIOThreadPool.singleton.runIfActive {
+            let root = RootedPath(try rootfs.root.duplicate())
+            do throws(SystemError) { return try root.open(path, O_PATH).status(on: path).kind != .directory } catch {
+                guard error.errno == .noSuchFile || error.errno == .notDirectory else { throw error }
+                return false
+            }
+        }
+        if isFile { throw DaemonError.internalError("cannot mount volume over existing file, file exists \(path)") }
     }
 
     private func makeWorkingDirectory(_ path: String, in mounts: [RootfsMount]) async throws {

@@ -33,7 +33,7 @@ struct MountSettlement {
             try add(tmpfs(path, options: options.split(separator: ",").map(String.init)), own: &own)
         }
         for destination in volumes.keys.sorted() {
-            guard destination.hasPrefix("/") else { throw .invalid("invalid volume specification: '\(destination)': mount path must be absolute") }
+            // What is not absolute begins at the root, as in dockerd: images have such volumes.
             let path = RootedPath.cleaned(destination)
             guard path != "/" else { throw .invalid("invalid volume specification: '\(destination)': destination can't be '/'") }
             guard !mounts.contains(where: { $0.destination == path }) else { continue }
