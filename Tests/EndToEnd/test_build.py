@@ -321,3 +321,12 @@ def test_a_step_that_writes_much_waits_for_a_client_that_reads_slowly(engine, do
     assert resident < 200_000, f"nothing piles up in the daemon: {resident} kB"
     s.close()
     wait_for("the end of the step", lambda: docker.ok("ps", "-aq") == "")
+
+
+def test_the_places_of_the_engines_mounts_are_not_in_the_image(docker, context, image, name):
+    docker.ok("build", "-t", image, context(f"FROM scratch\nCOPY --from={IMAGE} /bin/busybox /bin/sh\nRUN true\nRUN : >/made"))
+    sizes = docker.ok("history", "--format", "{{.Size}}", image).splitlines()
+    assert sizes[1] == "0B", "a step that changed nothing has no layer"
+    docker.ok("create", "--name", name, image, "sh")
+    exported = subprocess.run(docker.argv("export", name), capture_output=True, check=True, env=docker.env()).stdout
+    assert sorted(tarfile.open(fileobj=io.BytesIO(exported)).getnames()) == ["bin", "bin/sh", "made"]

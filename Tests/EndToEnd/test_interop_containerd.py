@@ -436,7 +436,12 @@ def test_berthd_on_the_real_containerd(peers, theirs, authority, tmp_path, name)
         peers.ok(*docker, "stop", "-t", "5", name)
         assert peers.ok(*docker, "inspect", "-f", "{{.State.ExitCode}}", name) == "0"
         peers.ok(*docker, "rm", name)
-        peers.ok(*docker, "rmi", image)
+        dockerfile = f'FROM {image}\nENV A=1\nRUN echo $A >/made\nFROM scratch\nCOPY --from=0 /made /bin/busybox /\nCMD ["/busybox", "cat", "/made"]'
+        build = ("env", "DOCKER_BUILDKIT=0", *docker, "build", "--network", "none", "-t", f"{name}-built", "-")
+        peers.ok(*build, input=dockerfile)
+        assert peers.ok(*build, input=dockerfile).count("Using cache") == 4
+        assert peers.ok(*docker, "run", "--rm", "--network", "none", f"{name}-built") == "1"
+        peers.ok(*docker, "rmi", f"{name}-built", image)
     finally:
         peers.stop(process)
         registry.stop()

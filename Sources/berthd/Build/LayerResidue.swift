@@ -10,7 +10,12 @@ enum LayerResidue {
     /// - Returns: nil when nothing changed.
     static func changes(of record: ContainerRecord, _ images: ImageService, _ store: ImageStoreClient, lease: String) async throws -> ImageAssembler.Layer? {
         let layers = try RootfsLayers(try await store.snapshotMounts(record.id))
-        if case .overlay(let overlay) = layers { try await BlockingThread.run { try clear(overlay) } }
+        if case .overlay(let overlay) = layers { try await BlockingThread.run { try clear(overlay) } } else {
+            try await store.viewing(record.image.chainID, lease: lease) { below in
+                let image = try RootfsLayers(below)
+                try await BlockingThread.run { try clear(layers, below: image) }
+            }
+        }
         let layer = try await images.changes(of: record, store, lease: lease)
         return layer.diffID.description == emptyDiffID ? nil : layer
     }
@@ -21,15 +26,24 @@ enum LayerResidue {
         let mount = try overlay.lower.count == 1 ? Files.open(overlay.lower[0]) : overlay.mountReadOnly(overlay.lower)
         let lower = try DirectoryFD(path: "/proc/self/fd/\(mount.rawValue)")
         let own = try DirectoryFD(path: upper)
-        // What lies deepest first.
-        for path in EngineMountPoints.all.sorted(by: { RootedPath.components($0).count > RootedPath.components($1).count }) { try clear(path, in: own, below: lower) }
+        for path in deepestFirst { try clear(path, in: own, below: lower) }
     }
 
-    private static func clear(_ path: String, in upper: DirectoryFD, below lower: DirectoryFD) throws(SystemError) {
+    /// The same where the container's files are all in one place.
+    private static func clear(_ layers: RootfsLayers, below image: RootfsLayers) throws {
+        let own = try layers.mount(writable: true), below = try image.mount(writable: false)
+        let (upper, lower) = (try DirectoryFD(path: "/proc/self/fd/\(own.rawValue)"), try DirectoryFD(path: "/proc/self/fd/\(below.rawValue)"))
+        for path in deepestFirst { try clear(path, in: upper, below: lower, isWholeTree: true) }
+    }
+
+    private static var deepestFirst: [String] { EngineMountPoints.all.sorted { RootedPath.components($0).count > RootedPath.components($1).count } }
+
+    private static func clear(_ path: String, in upper: DirectoryFD, below lower: DirectoryFD, isWholeTree: Bool = false) throws(SystemError) {
         let name = CName(RootedPath.components(path).last ?? ".")
         guard let parent = try? parent(of: path, in: upper), let status = try parent.statusIfPresent(name) else { return }
         let old = (try? Self.parent(of: path, in: lower)).flatMap { try? $0.status(name) }
         if let old {
+            if isWholeTree { return }
             // The directory was only taken up to make a place in it: it looks as before without.
             guard status.kind == .directory, old.kind == .directory, status.mode == old.mode, status.uid == old.uid, status.gid == old.gid else { return }
             guard try parent.xattr(name, CName("trusted.overlay.opaque")) == nil, try parent.directory(name).names().isEmpty else { return }
