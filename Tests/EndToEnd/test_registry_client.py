@@ -103,6 +103,13 @@ def test_push_and_pull_with_tls_and_a_password(own, docker, authority, tmp_path,
         user.ok("push", f"{secure.name}/pushed")
         docker.ok("rmi", f"{secure.name}/pushed", f"{registry.name}/source")
         user.ok("pull", f"{secure.name}/pushed")
+        # a build brings the passwords of all registries along
+        user.ok("rmi", f"{secure.name}/pushed")
+        dockerfile = f"FROM {secure.name}/pushed\nLABEL a=b"
+        assert "no basic auth credentials" in docker.fails("build", "-", input=dockerfile)
+        for client in (user, login(tmp_path, own.clients()["berth"], secure.name, "reader", "secret")):
+            client.ok("build", "--pull", "-t", "built", "-", input=dockerfile)
+        docker.ok("rmi", "built", f"{secure.name}/pushed")
     finally:
         secure.stop()
 
