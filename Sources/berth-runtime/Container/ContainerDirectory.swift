@@ -50,13 +50,22 @@ struct ContainerDirectory: ~Copyable {
         try validate(id)
         try attempt { () throws(SystemError) in try Files.makeDirectories(root, mode: 0o711) }
         let path = "\(root)/\(id)"
-        do throws(SystemError) { if try !SpareDirectory.take(in: root, as: path) { try Files.makeDirectory(path, mode: 0o711) } } catch {
-            if error.errno == .fileExists { throw .alreadyExists }
-            throw RuntimeError(error)
+        // Again, when somebody removes what is in the way at this very moment.
+        for _ in 0..<100 {
+            do throws(SystemError) { if try !SpareDirectory.take(in: root, as: path) { try Files.makeDirectory(path, mode: 0o711) } } catch {
+                if error.errno != .fileExists { throw RuntimeError(error) }
+            }
+            var directory = ContainerDirectory(path: path, id: id, lock: nil)
+            do throws(RuntimeError) { try directory.acquire() } catch {
+                if error.code == .notFound { continue }
+                throw error
+            }
+            // Without a record it is what a runtime has left that was killed in the middle of a creation or removal, before or after there was a container.
+            if Files.exists(directory.statePath) { throw .alreadyExists }
+            for leftover in [directory.configPath, directory.fifoPath] { try attempt { () throws(SystemError) in try Files.remove(leftover) } }
+            return directory
         }
-        var directory = ContainerDirectory(path: path, id: id, lock: nil)
-        try directory.acquire()
-        return directory
+        throw .alreadyExists
     }
 
     /// An existing container.

@@ -17,6 +17,17 @@ struct LifecycleTests {
         }
     }
 
+    @Test func `what a killed runtime left without a record is in nobody's way`() throws {
+        try RuntimeTests.withBundle(["sh", "-c", "exit 42"]) { (bundle) throws in
+            let id = bundle.id()
+            try Files.makeDirectories("\(bundle.state)/\(id)", mode: 0o711)
+            for name in ["lock", "config.json", "state.json.1.new"] { try Files.replace("\(bundle.state)/\(id)/\(name)", with: []) }
+            #expect(try bundle("create", "-b", bundle.path, id).code == 0)
+            #expect(try bundle("delete", "-f", id).code == 0)
+            #expect(!Files.exists("\(bundle.state)/\(id)"))
+        }
+    }
+
     @Test func `the life of a container goes through its states`() throws {
         try RuntimeTests.withBundle(["sleep", "100"]) { (bundle) throws in
             let id = bundle.id()
