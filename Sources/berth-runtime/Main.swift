@@ -16,8 +16,6 @@ struct Main {
         /// `exec` leaves what follows the container's id to the program.
         var stopAfter: Int?
         var failureCode: CInt = 1
-        /// Makes processes that enter containers.
-        var isSealed = false
         let body: (ParsedOptions, GlobalOptions) throws(RuntimeError) -> CInt
     }
 
@@ -26,7 +24,7 @@ struct Main {
         case "create": Command(specs: CreateCommand.specs, body: CreateCommand.run)
         case "start": Command(specs: [], body: StartCommand.run)
         case "run": Command(specs: RunCommand.specs, body: RunCommand.run)
-        case "exec": Command(specs: ExecCommand.specs, stopAfter: 1, failureCode: ExecCommand.failureCode, isSealed: true, body: ExecCommand.run)
+        case "exec": Command(specs: ExecCommand.specs, stopAfter: 1, failureCode: ExecCommand.failureCode, body: ExecCommand.run)
         case "state": Command(specs: [], body: StateCommand.run)
         case "kill": Command(specs: KillCommand.specs, body: KillCommand.run)
         case "delete": Command(specs: DeleteCommand.specs, body: DeleteCommand.run)
@@ -55,7 +53,6 @@ struct Main {
             if name == "help" || name == "h" { return try help(global.arguments.dropFirst().first) }
             guard let command = command(name) else { throw RuntimeError(.invalidArgument, "No help topic for '\(name)'") }
             failureCode = command.failureCode
-            if command.isSealed { try ExecutableSeal.ensure(options.diagnostics) }
             let parsed = try CommandLineParser.parse(global.arguments.dropFirst(), command.specs + [GlobalOptions.help], stopAfter: command.stopAfter)
             if parsed.has("help") { return try help(name) }
             label = Self.label(name, parsed.arguments.first)

@@ -30,6 +30,8 @@ enum ExecCommand {
     static let failureCode: CInt = 255
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
+        // Before anything of the container is looked at: where it takes a second start, this one ends here.
+        try ExecutableSeal.ensure(global.diagnostics)
         do throws(RuntimeError) { return try exec(options, global) } catch { throw error.during("exec failed") }
     }
 

@@ -52,7 +52,7 @@ struct ContainerDirectory: ~Copyable {
         let path = "\(root)/\(id)"
         // Again, when somebody removes what is in the way at this very moment.
         for _ in 0..<100 {
-            do throws(SystemError) { if try !SpareDirectory.take(in: root, as: path) { try Files.makeDirectory(path, mode: 0o711) } } catch {
+            do throws(SystemError) { if !SpareDirectory.take(in: root, as: path) { try Files.makeDirectory(path, mode: 0o711) } } catch {
                 if error.errno != .fileExists { throw RuntimeError(error) }
             }
             var directory = ContainerDirectory(path: path, id: id, lock: nil)

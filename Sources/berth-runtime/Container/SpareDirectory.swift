@@ -1,6 +1,4 @@
 import CLinux
-import Glibc
-import LinuxSystem
 
 /// One empty directory in the root, left by a container that was removed, for the next one to take.
 ///
@@ -11,13 +9,8 @@ enum SpareDirectory {
     static let name = ".,spare"
 
     /// Makes the spare directory of `root` the one at `path`.
-    /// - Returns: false when there is none, or the file system cannot.
-    /// - Throws: EEXIST when something is at `path`.
-    static func take(in root: String, as path: String) throws(SystemError) -> Bool {
-        if berth_rename_new("\(root)/\(name)", path) == 0 { return true }
-        if errno == EEXIST { throw SystemError(call: "mkdir", subject: path, errno: .fileExists) }
-        return false
-    }
+    /// - Returns: false when there is none, something is at `path`, or the file system cannot.
+    static func take(in root: String, as path: String) -> Bool { berth_rename_new("\(root)/\(name)", path) == 0 }
 
     /// Keeps an empty directory of a container.
     /// - Returns: false when there is a spare one already, or the file system cannot.

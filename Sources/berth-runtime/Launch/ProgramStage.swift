@@ -152,7 +152,7 @@ struct ProgramStage {
             }
         }
         let place = result.firstIndex { Self.names($0, "HOME") }
-        if place.map({ result[$0] == "HOME=" || result[$0] == "HOME" }) ?? true {
+        if place.map({ result[$0] == "HOME=" }) ?? true {
             let home = "HOME=\(UserDatabase.home(of: process.uid))"
             if let place { result[place] = home } else { result.append(home) }
         }

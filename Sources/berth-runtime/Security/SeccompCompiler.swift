@@ -37,7 +37,7 @@ enum SeccompCompiler {
         // A binary tree instead of a list: fewer instructions for every call of the container. Older libraries do without.
         if seccomp.syscalls.reduce(0, { $0 + $1.names.count }) > 32 { seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2) }
         for (index, rule) in seccomp.syscalls.enumerated() { try add(rule, index, defaultAction, context) }
-        return SeccompStub.instructions(for: seccomp, architectures) + (try export(context))
+        return SeccompStub.instructions(for: seccomp, architectures).map(\.word) + (try export(context))
     }
 
     // MARK: Names and numbers
