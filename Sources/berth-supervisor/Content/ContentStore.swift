@@ -59,6 +59,14 @@ final class ContentStore: Sendable {
         ).flatMap(info)
     }
 
+    /// What the namespace has of the blob, which `lease` keeps from then on: looking and keeping in one transaction, because the collector may run
+    /// between two. Whoever only looked has nothing.
+    static func claim(_ digest: Digest, for lease: String, in namespace: String, _ db: Database) throws -> ContentInfo? {
+        guard let info = try info(digest, in: namespace, db) else { return nil }
+        try LeaseResources.add(.content(digest), to: lease, in: namespace, db)
+        return info
+    }
+
     private static func info(_ row: Row) -> ContentInfo? {
         let text: String = row[0]
         guard let digest = try? Digest(parsing: text) else { return nil }
@@ -166,21 +174,20 @@ final class ContentStore: Sendable {
 
     /// Whether the namespace has the blob, after giving it one that another namespace has already verified.
     private func adopt(_ digest: Digest, in namespace: String, lease: String?) throws -> Bool {
-        let state = try database.read { db in
-            try Row.fetchAll(db, sql: "SELECT namespace, size FROM content WHERE digest = ?", arguments: [digest.description]).map { ($0[0] as String, $0[1] as Int64) }
-        }
-        if state.contains(where: { $0.0 == namespace }) {
-            if let lease { try database.write { db in try LeaseResources.add(.content(digest), to: lease, in: namespace, db) } }
-            return true
-        }
-        guard let size = state.first?.1 else { return false }
+        // Most blobs are new: that costs no write.
+        guard try database.read({ db in try Self.anyNamespace(has: digest, db) }) != nil else { return false }
         return try database.write { db in
-            // Between the two, the last other namespace may have let it go.
-            let exists = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM content WHERE digest = ?)", arguments: [digest.description]) ?? false
-            guard exists else { return false }
+            // Between the two, whoever had it may have let it go.
+            if let lease, try Self.claim(digest, for: lease, in: namespace, db) != nil { return true }
+            guard let size = try Self.anyNamespace(has: digest, db) else { return false }
             try insert(digest, size: size, labels: [:], in: namespace, lease: lease, db)
             return true
         }
+    }
+
+    /// The size of a blob that some namespace has.
+    private static func anyNamespace(has digest: Digest, _ db: Database) throws -> Int64? {
+        try Int64.fetchOne(db, sql: "SELECT size FROM content WHERE digest = ? LIMIT 1", arguments: [digest.description])
     }
 
     func insert(_ digest: Digest, size: Int64, labels: [String: String], in namespace: String, lease: String?, _ db: Database) throws {

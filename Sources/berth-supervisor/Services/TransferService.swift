@@ -62,9 +62,9 @@ struct TransferService: GRPCService {
     ) async throws {
         switch (source, destination) {
         case (.registry(let registry), .store(let store)): try await pull(registry, store, progress, in: namespace, lease: lease)
-        case (.store(let store), .registry(let registry)): try await push(store, registry, progress, in: namespace)
+        case (.store(let store), .registry(let registry)): try await push(store, registry, progress, in: namespace, lease: lease)
         case (.importStream(let stream), .store(let store)): try await load(stream, store, progress, in: namespace, lease: lease)
-        case (.store(let store), .exportStream(let stream)): try await export(store, stream, progress, in: namespace)
+        case (.store(let store), .exportStream(let stream)): try await export(store, stream, progress, in: namespace, lease: lease)
         case (.importStream(let from), .exportStream(let to)): try await echo(from, to, in: namespace)
         case (.store(let from), .store(let to)): try await tag(from, to, progress, in: namespace)
         default: throw StorageError(.unimplemented, "unable to transfer from \(source.name) to \(destination.name): not implemented")
@@ -88,11 +88,14 @@ struct TransferService: GRPCService {
         engine.collector.schedule()
     }
 
-    private func push(_ store: TransferTypes_ImageStore, _ registry: TransferTypes_OCIRegistry, _ progress: TransferProgress, in namespace: String) async throws {
+    private func push(
+        _ store: TransferTypes_ImageStore, _ registry: TransferTypes_OCIRegistry, _ progress: TransferProgress, in namespace: String, lease: String?
+    ) async throws {
         let client = try engine.registry(registry, in: namespace)
-        let image = try engine.image(store.name, in: namespace)
-        try await PushTransfer(engine: engine, client: client, namespace: namespace, progress: progress)
-            .run(store.name, image, matcher: PlatformMatcher(store.platforms))
+        try await engine.withImages([store.name], lease: lease, in: namespace) { images in
+            try await PushTransfer(engine: engine, client: client, namespace: namespace, progress: progress)
+                .run(store.name, images[0].target, matcher: PlatformMatcher(store.platforms))
+        }
     }
 
     private func load(
@@ -114,30 +117,27 @@ struct TransferService: GRPCService {
     }
 
     private func export(
-        _ store: TransferTypes_ImageStore, _ destination: TransferTypes_ImageExportStream, _ progress: TransferProgress, in namespace: String
+        _ store: TransferTypes_ImageStore, _ destination: TransferTypes_ImageExportStream, _ progress: TransferProgress, in namespace: String, lease: String?
     ) async throws {
         let stream = try engine.streams.get(destination.stream, in: namespace)
         defer { stream.close() }
-        var images: [(name: String, target: Descriptor)] = []
-        if !store.name.isEmpty { images.append((store.name, try engine.image(store.name, in: namespace))) }
-        for reference in store.extraReferences {
-            guard !reference.isPrefix else { throw StorageError(.unimplemented, "prefix lookup on export: not implemented") }
-            images.append((reference.name, try engine.image(reference.name, in: namespace)))
-        }
-        guard !images.isEmpty else { throw StorageError(.invalidArgument, "export names no image: invalid argument") }
+        guard !store.extraReferences.contains(where: \.isPrefix) else { throw StorageError(.unimplemented, "prefix lookup on export: not implemented") }
+        let names = (store.name.isEmpty ? [] : [store.name]) + store.extraReferences.map(\.name)
+        guard !names.isEmpty else { throw StorageError(.invalidArgument, "export names no image: invalid argument") }
         progress.note("Exporting")
         let sink = OutgoingBytes(stream)
         let export = ExportTransfer(
             content: engine.content, namespace: namespace,
             matcher: PlatformMatcher(destination.allPlatforms ? [] : destination.platforms.isEmpty ? store.platforms : destination.platforms),
             withDockerManifest: !destination.skipCompatibilityManifest, skipNonDistributable: destination.skipNonDistributable)
-        let wanted = images
         do {
-            try await withTaskCancellationHandler {
-                try await BlockingThread.run { try export.run(wanted, to: sink) }
-                try await sink.finish()
-            } onCancel: {
-                sink.abort(CancellationError())
+            try await engine.withImages(names, lease: lease, in: namespace) { images in
+                try await withTaskCancellationHandler {
+                    try await BlockingThread.run { try export.run(images, to: sink) }
+                    try await sink.finish()
+                } onCancel: {
+                    sink.abort(CancellationError())
+                }
             }
         } catch {
             sink.abort(error)

@@ -31,9 +31,10 @@ extension Snapshotter {
     /// Makes the layer, which was written out, a committed snapshot on top of `parent`. Where one of that name is there already, that one counts and this one goes.
     ///
     /// - Parameter hasRoot: the layer said what its root directory looks like; otherwise it looks like the parent's.
+    /// - Returns: whether it is this one that counts, which the lease keeps.
     func finishLayer(
         _ layer: UnfinishedLayer, as name: String, parent: String, hasRoot: Bool, labels: [String: String], in namespace: String, lease: String?
-    ) async throws {
+    ) async throws -> Bool {
         let usage = try await pool.runIfActive { [self] in
             if driver.keepsLayersApart, !hasRoot, !parent.isEmpty, let below = try database.read({ db in try table.find(parent, in: namespace, db) }) {
                 let directory = try DirectoryFD(path: path(below.id))
@@ -52,8 +53,10 @@ extension Snapshotter {
                 try LeaseResources.remove(.snapshot(self.name, layer.key), in: namespace, db)
                 if let lease { try LeaseResources.add(.snapshot(self.name, name), to: lease, in: namespace, db) }
             }
+            return true
         } catch let error as StorageError where error.code == .alreadyExists {
             try await abandonLayer(layer, in: namespace)
+            return false
         }
     }
 
@@ -84,6 +87,13 @@ extension Snapshotter {
     /// Whether a committed snapshot of the name is there.
     func isCommitted(_ name: String, in namespace: String) throws -> Bool {
         try database.read { db in try table.find(name, in: namespace, db)?.info.kind == .committed }
+    }
+
+    /// Whether a committed snapshot of the name is there, which `lease` keeps from then on: in one transaction, because the collector may run between two.
+    func claim(_ name: String, for lease: String, in namespace: String, _ db: Database) throws -> Bool {
+        guard try table.find(name, in: namespace, db)?.info.kind == .committed else { return false }
+        try LeaseResources.add(.snapshot(self.name, name), to: lease, in: namespace, db)
+        return true
     }
 
     /// Removes what an earlier process was unpacking. At start-up, before `cleanup`. A disk too full to write that down is no reason not to start: their files go, and their rows at another start.

@@ -99,18 +99,12 @@ struct ArchiveImport: Sendable {
             if name.hasPrefix("blobs/sha256/"), blob.digest.encoded != name.dropFirst("blobs/sha256/".count) {
                 throw StorageError(.failedPrecondition, "blob \(name) has the digest \(blob.digest)")
             }
-            do { try writer.commit(size: entry.size) } catch let error as StorageError where error.code == .alreadyExists {
-                try keep(blob.digest)
-            }
+            do { try writer.commit(size: entry.size) } catch let error as StorageError where error.code == .alreadyExists {}
             return blob
         } catch {
             writer.discard()
             throw error
         }
-    }
-
-    private func keep(_ digest: Digest) throws {
-        try content.database.write { db in try LeaseResources.add(.content(digest), to: lease, in: namespace, db) }
     }
 
     // MARK: OCI layout
@@ -170,11 +164,10 @@ struct ArchiveImport: Sendable {
     private func layer(_ blob: Blob) throws -> Descriptor {
         if blob.compression == .none {
             // Its label says that it is packed, so this does not come here twice.
-            let known = try content.database.read { db in
-                try ContentStore.compressed(of: blob.digest, in: namespace, db)
+            let known = try content.database.write { db in
+                try ContentStore.compressed(of: blob.digest, in: namespace, db).flatMap { try ContentStore.claim($0.digest, for: lease, in: namespace, db) }
             }
             if let known {
-                try keep(known.digest)
                 var start = [UInt8](repeating: 0, count: 4)
                 let (file, _) = try content.open(known.digest, in: namespace)
                 _ = try start.withUnsafeMutableBytes { try file.readAll(into: $0, at: 0) }

@@ -49,7 +49,7 @@ struct ImportTransfer {
     /// Labels a member's documents and unpacks it where it is wanted. A member of an index that the archive leaves out is left out here too.
     private func take(_ descriptor: Descriptor, parents: [String], matcher: PlatformMatcher, unpacks: [PlatformMatcher], depth: Int) async throws {
         guard depth <= 8 else { throw StorageError(.invalidArgument, "image indexes are nested too deeply") }
-        guard try engine.has(descriptor.digest, in: namespace) else {
+        guard try await engine.claim(descriptor.digest, for: lease, in: namespace) != nil else {
             if depth > 0 { return }
             throw StorageError(.invalidArgument, "archive names \(descriptor.digest) but does not contain it")
         }
@@ -76,8 +76,8 @@ struct ImportTransfer {
 
     private func unpack(_ descriptor: Descriptor, _ manifest: ImageManifest, _ name: String, unpacks: [PlatformMatcher]) async throws {
         let children = [manifest.config] + manifest.layers
-        let missing = try children.first { try !engine.has($0.digest, in: namespace) }
-        guard missing == nil, !unpacks.isEmpty, MediaType.isConfig(manifest.config.mediaType), manifest.layers.allSatisfy({ MediaType.isLayer($0.mediaType) })
+        for child in children where try await engine.claim(child.digest, for: lease, in: namespace) == nil { return }
+        guard !unpacks.isEmpty, MediaType.isConfig(manifest.config.mediaType), manifest.layers.allSatisfy({ MediaType.isLayer($0.mediaType) })
         else { return }
         let config = try ImageDocuments.config(try await engine.read(manifest.config, in: namespace), manifest.config)
         // A manifest alone tells its platform by its configuration.

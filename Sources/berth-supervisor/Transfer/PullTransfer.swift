@@ -3,7 +3,6 @@ import ContainerdAPI
 import OCILayer
 import OCISpec
 import Registry
-import Synchronization
 
 /// Registry → image store: resolve, fetch, unpack, name.
 struct PullTransfer {
@@ -102,10 +101,9 @@ struct PullTransfer {
     /// A manifest or index: from the store where it is there, otherwise from the registry, verified, into the store.
     private func document<T>(_ descriptor: Descriptor, parents: [String], _ parse: ([UInt8]) throws -> (T, [String: String])) async throws -> T {
         let job = progress.job(descriptor, parents: parents)
-        if try engine.has(descriptor.digest, in: namespace) {
-            let bytes = try await engine.read(descriptor, in: namespace)
-            let (value, labels) = try parse(bytes)
-            _ = try await engine.store(bytes, labels: labels, in: namespace, lease: lease)
+        if try await isHere(descriptor) {
+            let (value, labels) = try parse(try await engine.read(descriptor, in: namespace))
+            try await engine.label(descriptor.digest, labels, in: namespace)
             job.reached("already exists")
             return value
         }
@@ -163,31 +161,25 @@ struct PullTransfer {
     private func blob(_ descriptor: Descriptor, _ job: TransferProgress.Job) async throws {
         guard descriptor.size <= 8 << 20 else { throw StorageError(.invalidArgument, "image configuration of \(descriptor.size) bytes is too large") }
         if try await isHere(descriptor) { return job.reached("already exists") }
-        let download = engine.downloads.join(descriptor, from: client, labels: sourceLabels, in: namespace, lease: lease)
-        defer { engine.downloads.leave(download, in: namespace) }
-        try await engine.downloads.wait(for: download)
-        try await keep(descriptor)
+        try await bring(descriptor)
         job.reached("complete")
     }
 
     /// Whether the store has the blob; it is kept by the lease from then on.
     private func isHere(_ descriptor: Descriptor) async throws -> Bool {
-        let (digest, namespace, lease) = (descriptor.digest, namespace, lease)
-        guard try engine.has(digest, in: namespace) else { return false }
-        return try await engine.database.write { db in
-            guard let info = try ContentStore.info(digest, in: namespace, db) else { return false }
-            guard info.size == descriptor.size else {
-                throw StorageError(.failedPrecondition, "\(digest) has \(info.size) bytes, its descriptor says \(descriptor.size): failed size validation")
-            }
-            try LeaseResources.add(.content(digest), to: lease, in: namespace, db)
-            return true
+        guard let info = try await engine.claim(descriptor.digest, for: lease, in: namespace) else { return false }
+        guard info.size == descriptor.size else {
+            throw StorageError(.failedPrecondition, "\(info.digest) has \(info.size) bytes, its descriptor says \(descriptor.size): failed size validation")
         }
+        return true
     }
 
-    /// A blob that another pull has brought is kept by this one's lease too.
-    private func keep(_ descriptor: Descriptor) async throws {
-        let (digest, namespace, lease) = (descriptor.digest, namespace, lease)
-        try await engine.database.write { db in try LeaseResources.add(.content(digest), to: lease, in: namespace, db) }
+    /// Downloads a blob until it is here: whoever brought it for all of us may have ended, and the collector run, before this one's lease had it.
+    private func bring(_ descriptor: Descriptor) async throws {
+        repeat {
+            try Task.checkCancellation()
+            try await engine.downloads.bring(descriptor, from: client, labels: sourceLabels, in: namespace, lease: lease)
+        } while try await !isHere(descriptor)
     }
 
     private func fetchLayers(
@@ -212,13 +204,10 @@ struct PullTransfer {
             }
         }
         let joined = downloads
-        let hasLeft = Mutex(false)
+        let end = FirstCall()
         // Whatever ends the work ends the downloads first: threads may be waiting for their bytes.
         let leave: @Sendable (Bool) -> Void = { [engine, namespace] isUseless in
-            guard hasLeft.withLock({ left in
-                defer { left = true }
-                return !left
-            }) else { return }
+            guard end.isFirst() else { return }
             for download in joined.values { engine.downloads.leave(download, isUseless: isUseless, in: namespace) }
         }
         defer { leave(false) }
@@ -228,7 +217,7 @@ struct PullTransfer {
                     let job = jobs[digest]
                     group.addTask {
                         try await engine.downloads.wait(for: download)
-                        try await keep(download.descriptor)
+                        if try await !isHere(download.descriptor) { try await bring(download.descriptor) }
                         job?.reached("complete")
                         if diffIDs != nil { job?.moving("extracting", download.counter) }
                     }

@@ -1,5 +1,17 @@
 import Synchronization
 
+/// Tells the first of several ends from the later ones.
+final class FirstCall: Sendable {
+    private let happened = Mutex(false)
+
+    func isFirst() -> Bool {
+        happened.withLock { happened in
+            defer { happened = true }
+            return !happened
+        }
+    }
+}
+
 /// Work that is done once however many ask for it at the same time. When the last of them gives up, it is cancelled.
 final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private final class Entry: Sendable {
@@ -21,12 +33,9 @@ final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             running[key] = entry
             return entry
         }
-        let left = Mutex(false)
+        let end = FirstCall()
         let leave: @Sendable () -> Void = { [self] in
-            guard left.withLock({ left in
-                defer { left = true }
-                return !left
-            }) else { return }
+            guard end.isFirst() else { return }
             let isLast = entry.users.withLock { users in
                 users -= 1
                 return users == 0

@@ -103,6 +103,13 @@ final class TransferEngine: Sendable {
 
     func has(_ digest: Digest, in namespace: String) throws -> Bool { try content.exists(digest, in: namespace) }
 
+    /// What the store has of the blob, which the lease keeps from then on with all that its labels name.
+    func claim(_ digest: Digest, for lease: String, in namespace: String) async throws -> ContentInfo? {
+        // What is not here costs no write.
+        guard try has(digest, in: namespace) else { return nil }
+        return try await database.write { db in try ContentStore.claim(digest, for: lease, in: namespace, db) }
+    }
+
     // MARK: Images
 
     /// Gives a descriptor the names that the client's `ImageStore` asks for; returns them.
@@ -122,6 +129,22 @@ final class TransferEngine: Sendable {
     func image(_ name: String, in namespace: String) throws -> Descriptor {
         let image = try database.read { try ImageRecords.get(name, in: namespace, $0) }
         return try Self.descriptor(image.target)
+    }
+
+    /// Runs `body` with images that stay whole until it is done, whoever removes them meanwhile.
+    func withImages<Value: Sendable>(
+        _ names: [String], lease: String?, in namespace: String, _ body: ([(name: String, target: Descriptor)]) async throws -> Value
+    ) async throws -> Value {
+        try await withLease(lease, in: namespace) { lease in
+            let images = try await database.write { db in
+                try names.map { name in
+                    let target = try Self.descriptor(try ImageRecords.get(name, in: namespace, db).target)
+                    try LeaseResources.add(.content(target.digest), to: lease, in: namespace, db)
+                    return (name: name, target: target)
+                }
+            }
+            return try await body(images)
+        }
     }
 
     static func descriptor(_ target: Types_Descriptor) throws -> Descriptor {

@@ -29,7 +29,8 @@ final class Unpacker: Sendable {
     }
 
     private let content: ContentStore
-    private let work = SharedWork<Key, Void>()
+    /// Gives the lease under which the layer was unpacked; nil where it was there.
+    private let work = SharedWork<Key, String?>()
     /// Layers that are inflated and written at a time, of all images together.
     private let limiter = AsyncLimiter(4)
     private let limits: TarLimits
@@ -52,13 +53,9 @@ final class Unpacker: Sendable {
     func unpack(_ layers: [Layer], with snapshotter: Snapshotter, in namespace: String, lease: String?) async throws {
         let destination = Destination(snapshotter: snapshotter, namespace: namespace, lease: lease)
         let chain = ImageDocuments.chainIDs(layers.map(\.diffID))
-        var first = 0
-        for index in layers.indices.reversed() where try destination.has(chain[index]) {
-            first = index + 1
-            break
-        }
+        var first = layers.count
+        while first > 0, try await !claim(chain[first - 1], destination) { first -= 1 }
         for layer in layers[..<first] { layer.job.foundUnpacked() }
-        if first > 0 { try await keep(chain[first - 1], destination) }
         guard first < layers.count else { return }
         try await withThrowingTaskGroup(of: Void.self) { group in
             var parent: LayerTurn?
@@ -70,8 +67,13 @@ final class Unpacker: Sendable {
                 let parentID = index > 0 ? chain[index - 1] : nil
                 group.addTask { [self] in
                     do {
-                        try await work.run(Key(snapshotter: snapshotter.name, namespace: namespace, chainID: chainID)) { [self] in
-                            try await unpack(layer, as: chainID, on: parentID, after: below, destination)
+                        // Whoever unpacked it for all of us may have ended, and the collector run, before this one's lease had it.
+                        while true {
+                            let maker = try await work.run(Key(snapshotter: snapshotter.name, namespace: namespace, chainID: chainID)) { [self] in
+                                try await unpack(layer, as: chainID, on: parentID, after: below, destination)
+                            }
+                            if maker == lease { break }
+                            if try await claim(chainID, destination) { break }
                         }
                         layer.job.reached("extracted")
                         turn.finish(.success(()))
@@ -85,17 +87,17 @@ final class Unpacker: Sendable {
         }
     }
 
-    /// What is unpacked already is kept by the pull's lease as well.
-    private func keep(_ top: Digest, _ destination: Destination) async throws {
-        guard let lease = destination.lease else { return }
+    /// Whether the layer is unpacked; the lease keeps it from then on, with those below it.
+    private func claim(_ chainID: Digest, _ destination: Destination) async throws -> Bool {
+        // What is not here costs no write.
+        guard try destination.has(chainID) else { return false }
         let (snapshotter, namespace) = (destination.snapshotter, destination.namespace)
-        try await snapshotter.database.write { db in
-            try LeaseResources.add(.snapshot(snapshotter.name, top.description), to: lease, in: namespace, db)
-        }
+        guard let lease = destination.lease else { return true }
+        return try await snapshotter.database.write { db in try snapshotter.claim(chainID.description, for: lease, in: namespace, db) }
     }
 
-    private func unpack(_ layer: Layer, as chainID: Digest, on parentID: Digest?, after below: LayerTurn?, _ destination: Destination) async throws {
-        if try destination.has(chainID) { return }
+    private func unpack(_ layer: Layer, as chainID: Digest, on parentID: Digest?, after below: LayerTurn?, _ destination: Destination) async throws -> String? {
+        if try destination.has(chainID) { return nil }
         let (snapshotter, namespace, lease) = (destination.snapshotter, destination.namespace, destination.lease)
         let parent = parentID?.description ?? ""
         if !snapshotter.driver.keepsLayersApart { try await below?.wait() }
@@ -112,9 +114,10 @@ final class Unpacker: Sendable {
             }
             try await snapshotter.writeOut(unfinished)
             try await below?.wait()
-            try await snapshotter.finishLayer(
+            let isOurs = try await snapshotter.finishLayer(
                 unfinished, as: chainID.description, parent: parent, hasRoot: applied.hasRoot,
                 labels: ["containerd.io/snapshot.ref": chainID.description], in: namespace, lease: lease)
+            return isOurs ? lease : nil
         } catch {
             try? await snapshotter.abandonLayer(unfinished, in: namespace)
             throw error

@@ -177,7 +177,7 @@ extension SnapshotterWorld {
                 let lies: LayerApplier.Base =
                     if parent.isEmpty { .nothing } else if snapshotter.driver.keepsLayersApart { .apart { try snapshotter.layerDirectories(below, in: Self.namespace) } } else { .sameTree }
                 let applied = try LayerApplier(MemorySource(bytes), into: layer.files, on: lies).apply()
-                try await snapshotter.finishLayer(layer, as: name, parent: parent, hasRoot: applied.hasRoot, labels: [:], in: Self.namespace, lease: nil)
+                _ = try await snapshotter.finishLayer(layer, as: name, parent: parent, hasRoot: applied.hasRoot, labels: [:], in: Self.namespace, lease: nil)
             } catch {
                 try await snapshotter.abandonLayer(layer, in: Self.namespace)
                 throw error
