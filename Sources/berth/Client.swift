@@ -1,3 +1,4 @@
+import DockerAPI
 import Glibc
 import LinuxSystem
 
@@ -50,7 +51,7 @@ final class Client {
             throw CommandFailure("conflicting options: cannot specify both --host and --context")
         }
         if !named.isEmpty, named != "default" {
-            throw CommandFailure("context \(goQuoted(named)): contexts other than \"default\" are not supported; use -H or DOCKER_HOST")
+            throw CommandFailure("context \(GoText.quoted(named)): contexts other than \"default\" are not supported; use -H or DOCKER_HOST")
         }
         let flags = ["tls", "tlsverify", "tlscacert", "tlscert", "tlskey"]
         if let flag = flags.first(where: { global.changed($0) && global.string($0) != "false" }) {

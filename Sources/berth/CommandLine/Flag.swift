@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// One flag of a command: its names, what it takes and how help shows it.
 struct Flag: Sendable {
     typealias Check = @Sendable (String) throws -> String
@@ -87,16 +89,16 @@ struct Flag: Sendable {
         let checked = try check?(value) ?? value
         switch kind {
         case .bool:
-            guard let parsed = Flag.parseBool(checked) else { throw InvalidValue("strconv.ParseBool: parsing \(goQuoted(value)): invalid syntax") }
+            guard let parsed = Flag.parseBool(checked) else { throw InvalidValue("strconv.ParseBool: parsing \(GoText.quoted(value)): invalid syntax") }
             return parsed ? "true" : "false"
         case .integer(let typeName, let range):
             let function = typeName.hasPrefix("uint") ? "ParseUint" : "ParseInt"
             guard let number = Flag.parseInteger(checked), range.lowerBound < 0 || !checked.hasPrefix("-") else {
                 let digits = checked.drop { $0 == "-" || $0 == "+" }
                 let outOfRange = !digits.isEmpty && digits.allSatisfy { $0.isASCII && $0.isNumber } && !(range.lowerBound >= 0 && checked.hasPrefix("-"))
-                throw InvalidValue("strconv.\(function): parsing \(goQuoted(value)): \(outOfRange ? "value out of range" : "invalid syntax")")
+                throw InvalidValue("strconv.\(function): parsing \(GoText.quoted(value)): \(outOfRange ? "value out of range" : "invalid syntax")")
             }
-            guard range.contains(number) else { throw InvalidValue("strconv.\(function): parsing \(goQuoted(value)): value out of range") }
+            guard range.contains(number) else { throw InvalidValue("strconv.\(function): parsing \(GoText.quoted(value)): value out of range") }
             return String(number)
         case .string, .list, .commaList: return checked
         }

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// The flags and arguments of one command line, after parsing.
 struct ParsedFlags {
     fileprivate(set) var values: [String: [String]] = [:]
@@ -101,7 +103,7 @@ struct FlagParser {
     private func store(_ value: String, _ flag: Flag, _ result: inout ParsedFlags) throws {
         let stored: String
         do { stored = try flag.normalise(value) } catch let error as InvalidValue {
-            throw CommandFailure("invalid argument \(goQuoted(value)) for \(flag.quotedNames) flag: \(error.reason)", status: 125)
+            throw CommandFailure("invalid argument \(GoText.quoted(value)) for \(flag.quotedNames) flag: \(error.reason)", status: 125)
         }
         if flag.name == "help" {
             result.wantsHelp = stored == "true"

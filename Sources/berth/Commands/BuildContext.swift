@@ -34,7 +34,7 @@ final class BuildContext {
         }
         let isAddress = ["http://", "https://", "git://", "git@", "github.com/"].contains { path.hasPrefix($0) }
         guard LocalFile.kind(path, following: true) != nil else {
-            throw CommandFailure("unable to prepare context: " + (isAddress ? "an address as the context is not supported: \(path)" : "path \(goQuoted(path)) not found"))
+            throw CommandFailure("unable to prepare context: " + (isAddress ? "an address as the context is not supported: \(path)" : "path \(GoText.quoted(path)) not found"))
         }
         guard let directory = BuildContext.real(path), LocalFile.kind(directory) == .directory else { throw CommandFailure("unable to prepare context: context must be a directory: \(LocalFile.absolute(path))") }
         source = .directory(directory)

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// What many commands do alike.
 extension Invocation {
     /// Does the same to every argument, one after the other: prints those that worked, and ends with the errors of those that did not.
@@ -99,7 +101,7 @@ enum TimeArgument {
             return String(total / 1_000_000_000)
         }
         if let time = parseDate(text) { return format(time) }
-        guard Double(text) != nil else { throw InvalidValue("failed to parse value as time or duration: \(goQuoted(text))") }
+        guard Double(text) != nil else { throw InvalidValue("failed to parse value as time or duration: \(GoText.quoted(text))") }
         return text
     }
 

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// `top`, `port` and `diff`.
 enum ContainerDetails {
     static let top = Command(
@@ -21,7 +23,7 @@ enum ContainerDetails {
         if call.arguments.count == 2 {
             let parts = call.arguments[1].split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             guard UInt16(parts[0]) != nil else {
-                throw CommandFailure("Error: invalid port (\(parts[0])): strconv.ParseUint: parsing \(goQuoted(parts[0])): invalid syntax")
+                throw CommandFailure("Error: invalid port (\(parts[0])): strconv.ParseUint: parsing \(GoText.quoted(parts[0])): invalid syntax")
             }
             let proto = parts.count == 2 && !parts[1].isEmpty ? parts[1] : "tcp"
             let bindings = ports["\(parts[0])/\(proto)"]?.arrayValue ?? []

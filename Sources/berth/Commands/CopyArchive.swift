@@ -1,3 +1,4 @@
+import DockerAPI
 import Glibc
 import LinuxSystem
 import OCILayer
@@ -128,7 +129,7 @@ struct ArchiveExtraction {
             let path = renamed(entry.path, base, name)
             let parts = path.split(separator: "/").filter { $0 != "." }.map(String.init)
             guard let last = parts.last else { continue }
-            if parts.contains("..") { throw CommandFailure("archive entry \(goQuoted(path)) leads out of the destination") }
+            if parts.contains("..") { throw CommandFailure("archive entry \(GoText.quoted(path)) leads out of the destination") }
             let parent = parts.count == 1 ? root : try root.directory(inRoot: CName(parts.dropLast().joined(separator: "/")))
             try place(entry, CName(last), in: parent, reader, renamed(entry.linkTarget, base, name))
             size += entry.size

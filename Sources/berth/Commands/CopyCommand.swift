@@ -1,3 +1,4 @@
+import DockerAPI
 import Glibc
 import LinuxSystem
 
@@ -65,9 +66,9 @@ enum CopyCommand {
 
     private static func checkTarget(_ target: String) throws {
         let parent = CopyPath(LocalFile.clean(target)).directory
-        if LocalFile.kind(parent, following: true) == nil { throw CommandFailure("invalid output path: directory \(goQuoted(LocalFile.absolute(parent))) does not exist") }
+        if LocalFile.kind(parent, following: true) == nil { throw CommandFailure("invalid output path: directory \(GoText.quoted(LocalFile.absolute(parent))) does not exist") }
         if LocalFile.kind(target, following: true) == .other {
-            throw CommandFailure("invalid output path: \(goQuoted(LocalFile.absolute(target))) must be a directory or a regular file: got a device")
+            throw CommandFailure("invalid output path: \(GoText.quoted(LocalFile.absolute(target))) must be a directory or a regular file: got a device")
         }
     }
 

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// `events`.
 enum EventsCommand {
     static let command = Command(
@@ -18,7 +20,7 @@ enum EventsCommand {
         var query = call.filters()
         for key in ["since", "until"] where !call.string(key).isEmpty {
             do { query.append((key, try TimeArgument.parse(call.string(key)))) } catch let error as InvalidValue {
-                throw CommandFailure("invalid value for \(goQuoted(key)): \(error.reason)")
+                throw CommandFailure("invalid value for \(GoText.quoted(key)): \(error.reason)")
             }
         }
         let response = try call.engine.open("GET", "/events", query: query)

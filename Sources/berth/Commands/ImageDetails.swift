@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// `history`, `tag`, `rmi` and `image prune`.
 enum ImageDetails {
     static let tag = Command(
@@ -6,7 +8,7 @@ enum ImageDetails {
     ) { call in
         let target: ImageReference
         do { target = try ImageReference(call.arguments[1]) } catch let failure as CommandFailure {
-            throw CommandFailure("Error parsing reference: \(goQuoted(call.arguments[1])) is not a valid repository/tag: \(failure.message)")
+            throw CommandFailure("Error parsing reference: \(GoText.quoted(call.arguments[1])) is not a valid repository/tag: \(failure.message)")
         }
         if target.digest != nil { throw CommandFailure("refusing to create a tag with a digest reference") }
         let source = percentEncoded(call.arguments[0], keeping: "/:@")

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// `images`, which is `image ls`.
 enum ImageList {
     static let list = Command(
@@ -36,7 +38,7 @@ enum ImageList {
         call.client.out.write(try listing.render(rows))
         let verbs = ["build", "history", "import", "inspect", "list", "load", "ls", "prune", "pull", "push", "rm", "save", "tag"]
         if images.isEmpty, call.path.hasSuffix(" images"), verbs.contains(name) {
-            call.client.err("\nNo images found matching \(goQuoted(name)): did you mean \"\(call.client.program) image \(name)\"?\n")
+            call.client.err("\nNo images found matching \(GoText.quoted(name)): did you mean \"\(call.client.program) image \(name)\"?\n")
         }
     }
 }

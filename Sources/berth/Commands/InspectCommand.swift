@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// `inspect`, alone and under each management command.
 enum InspectCommand {
     private static let size = Flag.bool("size", "s", "Display total file sizes")
@@ -45,7 +47,7 @@ enum InspectCommand {
         if call.changed("type") {
             if type.isEmpty { throw CommandFailure("type is empty: must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \"plugin\", \"secret\", \"service\", \"task\", \"volume\"") }
             guard (known + others).contains(type) else {
-                throw CommandFailure("unknown type: \(goQuoted(type)): must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \"plugin\", \"secret\", \"service\", \"task\", \"volume\"")
+                throw CommandFailure("unknown type: \(GoText.quoted(type)): must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \"plugin\", \"secret\", \"service\", \"task\", \"volume\"")
             }
             if others.contains(type) { throw CommandFailure("inspect --type \(type): \(type)s are not supported: Berth has no Swarm and no plugins") }
         }
@@ -175,7 +177,7 @@ struct Platform {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false).map { $0.lowercased() }
         let isWord = parts.allSatisfy { part in !part.isEmpty && part.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_-.".contains($0)) } }
         guard isWord, parts.count <= 3 else {
-            throw CommandFailure("\(goQuoted(text)): cannot parse platform specifier: invalid argument")
+            throw CommandFailure("\(GoText.quoted(text)): cannot parse platform specifier: invalid argument")
         }
         let systems: Set<String> = ["linux", "windows", "darwin", "freebsd"]
         let names = ["x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "armel": "arm", "i386": "386"]

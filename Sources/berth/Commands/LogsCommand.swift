@@ -20,7 +20,7 @@ enum LogsCommand {
         var query = [("stdout", "1"), ("stderr", "1")]
         for key in ["since", "until"] where !call.string(key).isEmpty {
             do { query.append((key, try TimeArgument.parse(call.string(key)))) } catch let error as InvalidValue {
-                throw CommandFailure("invalid value for \(goQuoted(key)): \(error.reason)")
+                throw CommandFailure("invalid value for \(GoText.quoted(key)): \(error.reason)")
             }
         }
         for key in ["timestamps", "details", "follow"] where call.bool(key) { query.append((key, "1")) }

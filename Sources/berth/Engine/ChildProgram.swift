@@ -1,3 +1,4 @@
+import DockerAPI
 import Glibc
 import LinuxSystem
 
@@ -22,7 +23,7 @@ enum ChildProgram {
         close(toChild.reading)
         close(fromChild.writing)
         guard failure == 0 else {
-            throw CommandFailure("exec: \(goQuoted(name)): " + (failure == ENOENT ? "executable file not found in $PATH" : Errno(rawValue: failure).goDescription))
+            throw CommandFailure("exec: \(GoText.quoted(name)): " + (failure == ENOENT ? "executable file not found in $PATH" : Errno(rawValue: failure).goDescription))
         }
         try? input.withUnsafeBytesThrowing { (raw) throws(SystemError) in try writeAll(writeEnd.rawValue, raw) }
         try? writeEnd.close()

@@ -1,3 +1,4 @@
+import DockerAPI
 import LinuxSystem
 
 /// A request to the engine.
@@ -96,7 +97,7 @@ final class HTTPResponse {
         guard let line = try connection.readLine() else { throw CommandFailure("unexpected EOF") }
         let parts = line.split(separator: " ", maxSplits: 2)
         guard parts.count >= 2, parts[0].hasPrefix("HTTP/1."), let status = Int(parts[1]) else {
-            throw CommandFailure("malformed HTTP response \(goQuoted(String(line.prefix(80))))")
+            throw CommandFailure("malformed HTTP response \(GoText.quoted(String(line.prefix(80))))")
         }
         var headers: [(name: String, value: String)] = []
         while let line = try connection.readLine(), !line.isEmpty {

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// A container of `GET /containers/json` as `ps` shows it.
 enum ContainerRow {
     static let table = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
@@ -25,7 +27,7 @@ enum ContainerRow {
                 ("ID", { .string(truncating ? Shortening.id(id) : id) }),
                 ("Names", { .string(names(container, truncating)) }),
                 ("Image", { .string(image(container, truncating)) }),
-                ("Command", { .string(goQuoted(truncating ? Shortening.ellipsis(container.string("Command"), 20) : container.string("Command"))) }),
+                ("Command", { .string(GoText.quoted(truncating ? Shortening.ellipsis(container.string("Command"), 20) : container.string("Command"))) }),
                 ("CreatedAt", { .string(Timestamp(seconds: container.int("Created")).goString) }),
                 ("RunningFor", { .string(ago(container.int("Created"))) }),
                 ("Ports", { .string(PortColumn.text(container.array("Ports"))) }),

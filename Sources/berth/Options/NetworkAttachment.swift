@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// One `--network`: a name alone, or `name=NET,alias=A,ip=…,driver-opt=K=V`.
 struct NetworkAttachment {
     var target: String
@@ -121,7 +123,7 @@ struct NetworkAttachment {
             if index == 0 { try attachments[0].apply(flags) }
             let attachment = attachments[index]
             let endpoint = try attachment.endpoint()
-            if endpoints[attachment.target] != nil { throw CommandFailure("network \(goQuoted(attachment.target)) is specified multiple times") }
+            if endpoints[attachment.target] != nil { throw CommandFailure("network \(GoText.quoted(attachment.target)) is specified multiple times") }
             if attachments.count == 1, attachment.isPlain { continue }
             endpoints[attachment.target] = endpoint
         }

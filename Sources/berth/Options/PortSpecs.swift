@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// Published ports as `-p` takes them: `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, each side a number or a range.
 struct PortSpecs {
     /// `80/tcp` and where the host listens for it, in the order of the command line.
@@ -66,7 +68,7 @@ struct PortSpecs {
             let reason =
                 ports.isEmpty ? "empty string specified for ports"
                 : ports.contains("-") && !ports.hasPrefix("-") ? "invalid range specified for port: \(ports)"
-                : "strconv.ParseUint: parsing \(goQuoted(ports)): invalid syntax"
+                : "strconv.ParseUint: parsing \(GoText.quoted(ports)): invalid syntax"
             throw CommandFailure("invalid range format for --expose: \(text), error: \(reason)")
         }
         for number in range { expose(port: "\(number)/\(proto)") }

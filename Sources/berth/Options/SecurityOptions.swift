@@ -1,3 +1,4 @@
+import DockerAPI
 import LinuxSystem
 
 /// `--security-opt`: a seccomp profile given as a file is read here, since the daemon may stand on another machine.
@@ -15,7 +16,7 @@ struct SecurityOptions {
             let separator: Character = option.contains("=") || option.hasPrefix("no-new-privileges") ? "=" : ":"
             let parts = option.split(separator: separator, maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             let value = parts.count == 2 ? parts[1] : ""
-            if value.isEmpty, parts[0] != "no-new-privileges" { throw CommandFailure("Invalid --security-opt: \(goQuoted(option))") }
+            if value.isEmpty, parts[0] != "no-new-privileges" { throw CommandFailure("Invalid --security-opt: \(GoText.quoted(option))") }
             guard parts[0] == "seccomp", value != "unconfined", value != "builtin" else {
                 options.append(option)
                 continue

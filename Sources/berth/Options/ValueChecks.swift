@@ -1,3 +1,4 @@
+import DockerAPI
 import Glibc
 
 /// Checks of flag values while the command line is read, with Docker's wording for what is wrong. Each returns the value as it is stored.
@@ -64,12 +65,12 @@ enum ValueChecks {
     /// `HOST:IP` or `HOST=IP`, the address also in brackets; `host-gateway` stands for the engine's own address.
     static func extraHost(_ text: String) throws -> String {
         guard let cut = text.firstIndex(where: { $0 == "=" }) ?? text.firstIndex(of: ":"), cut != text.startIndex else {
-            throw InvalidValue("bad format for add-host: \(goQuoted(text))")
+            throw InvalidValue("bad format for add-host: \(GoText.quoted(text))")
         }
         var address = String(text[text.index(after: cut)...])
         if address.hasPrefix("["), address.hasSuffix("]") { address = String(address.dropFirst().dropLast()) }
-        guard !address.isEmpty else { throw InvalidValue("bad format for add-host: \(goQuoted(text))") }
-        guard address == "host-gateway" || isAddress(address) else { throw InvalidValue("invalid IP address in add-host: \(goQuoted(address))") }
+        guard !address.isEmpty else { throw InvalidValue("bad format for add-host: \(GoText.quoted(text))") }
+        guard address == "host-gateway" || isAddress(address) else { throw InvalidValue("invalid IP address in add-host: \(GoText.quoted(address))") }
         return "\(text[..<cut]):\(address)"
     }
 
@@ -112,7 +113,7 @@ enum ValueChecks {
         let limits = parts[1].split(separator: ":", omittingEmptySubsequences: false).map(String.init)
         guard limits.count <= 2 else { throw InvalidValue("too many limit value arguments - \(parts[1]), can only have up to two, `soft[:hard]`") }
         let numbers = try limits.map { limit -> Int64 in
-            guard let number = Int64(limit) else { throw InvalidValue("strconv.ParseInt: parsing \(goQuoted(limit)): invalid syntax") }
+            guard let number = Int64(limit) else { throw InvalidValue("strconv.ParseInt: parsing \(GoText.quoted(limit)): invalid syntax") }
             return number
         }
         let soft = numbers[0]

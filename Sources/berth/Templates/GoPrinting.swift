@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// Go's fmt, as far as templates need it.
 enum GoPrinting {
     /// fmt.Sprint: a blank between two operands when neither is a string.
@@ -55,9 +57,9 @@ enum GoPrinting {
     private static func one(_ verb: Character, _ value: TemplateValue, _ flags: Set<Character>, _ precision: Int?) -> String {
         let json = value.json
         switch verb {
-        case "v": return flags.contains("#") && json.stringValue != nil ? goQuoted(json.stringValue ?? "") : value.printed
+        case "v": return flags.contains("#") && json.stringValue != nil ? GoText.quoted(json.stringValue ?? "") : value.printed
         case "s": return precision.map { String(value.printed.prefix($0)) } ?? value.printed
-        case "q": return json.stringValue.map(goQuoted) ?? value.printed
+        case "q": return json.stringValue.map(GoText.quoted) ?? value.printed
         case "t" where json.boolValue != nil: return value.printed
         case "d" where json.intValue != nil: return (flags.contains("+") && (json.intValue ?? 0) >= 0 ? "+" : "") + String(json.intValue ?? 0)
         case "x", "X":

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// What a template works on: JSON, or a row of a listing with its computed fields.
 enum TemplateValue {
     case json(JSONValue)
@@ -95,6 +97,6 @@ struct Template {
 
     func error(_ reason: String, at operand: TemplateOperand) -> TemplateError {
         let place = "\(lexer.name):\(lexer.line(at: operand.offset)):\(lexer.column(at: operand.offset))"
-        return TemplateError(message: "template: \(place): executing \(goQuoted(lexer.name)) at <\(operand.description)>: \(reason)")
+        return TemplateError(message: "template: \(place): executing \(GoText.quoted(lexer.name)) at <\(operand.description)>: \(reason)")
     }
 }

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// Carries a template out for one value.
 struct TemplateEvaluator {
     private let template: Template
@@ -135,7 +137,7 @@ struct TemplateEvaluator {
             }
         case .fields(let names): return try lookup(names, in: dot, operand)
         case .variable(let name, let names):
-            guard let found = variables.last(where: { $0.name == name }) else { throw template.error("undefined variable \(goQuoted(name))", at: operand) }
+            guard let found = variables.last(where: { $0.name == name }) else { throw template.error("undefined variable \(GoText.quoted(name))", at: operand) }
             return try lookup(names, in: found.value, operand)
         case .nested(let pipeline, let names): return try lookup(names, in: try evaluate(pipeline, dot), operand)
         }
@@ -145,7 +147,7 @@ struct TemplateEvaluator {
         var value = start
         for name in names {
             switch value {
-            case .missing: throw template.error("nil data; no entry for key \(goQuoted(name))", at: operand)
+            case .missing: throw template.error("nil data; no entry for key \(GoText.quoted(name))", at: operand)
             case .row(let row):
                 guard let field = row.field(name) else {
                     if row.typeName == TemplateRow.mapType { return .missing }
@@ -156,7 +158,7 @@ struct TemplateEvaluator {
                 if let member = object[name] {
                     value = .json(member)
                 } else if template.missingIsError {
-                    throw template.error("map has no entry for key \(goQuoted(name))", at: operand)
+                    throw template.error("map has no entry for key \(GoText.quoted(name))", at: operand)
                 } else {
                     value = .missing
                 }

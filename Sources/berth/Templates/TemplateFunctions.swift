@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// The functions of Go's templates and those Docker adds.
 enum TemplateFunctions {
     static let names: Set<String> = [
@@ -65,7 +67,7 @@ enum TemplateFunctions {
             try need(2)
             let order = try compare(arguments[0].json, arguments[1].json)
             return .json(.bool(name == "lt" ? order < 0 : name == "le" ? order <= 0 : name == "gt" ? order > 0 : order >= 0))
-        default: throw TemplateError(message: "function \(goQuoted(name)) not defined")
+        default: throw TemplateError(message: "function \(GoText.quoted(name)) not defined")
         }
     }
 

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// A template that cannot be parsed or carried out, in the words of Go's text/template.
 struct TemplateError: Error {
     let message: String
@@ -124,7 +126,7 @@ struct TemplateLexer {
         case _ where TemplateLexer.isName(byte): return .identifier(word(&index))
         default:
             let text = String(decoding: source[index...].prefix(1), as: UTF8.self)
-            throw error("unexpected \(goQuoted(text)) in operand", at: opened)
+            throw error("unexpected \(GoText.quoted(text)) in operand", at: opened)
         }
     }
 

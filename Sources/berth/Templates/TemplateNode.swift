@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// What a template consists of after parsing.
 indirect enum TemplateNode {
     case text(String)
@@ -44,7 +46,7 @@ struct TemplateOperand {
         case .null: "nil"
         case .bool(let value): value ? "true" : "false"
         case .number(let text): text
-        case .text(let value): goQuoted(value)
+        case .text(let value): GoText.quoted(value)
         case .function(let name): name
         case .fields(let names): "." + names.joined(separator: ".")
         case .variable(let name, let names): ([name] + names).joined(separator: ".")

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// Reads the language of Go's text/template as far as Docker's documentation uses it: fields, variables, pipelines, `if`, `range`, `with`, `break`, `continue`.
 /// `define`, `template` and `block` are refused.
 struct TemplateParser {
@@ -134,7 +136,7 @@ struct TemplateParser {
             case .text(let value): kind = .text(value)
             case .number(let text):
                 guard let number = Flag.parseInteger(text).map(String.init) ?? (Double(text) == nil ? nil : text) else {
-                    throw error("bad number syntax: \(goQuoted(text))")
+                    throw error("bad number syntax: \(GoText.quoted(text))")
                 }
                 kind = .number(number)
             case .character(let scalar): kind = .number(String(scalar.value))
@@ -147,7 +149,7 @@ struct TemplateParser {
             case .identifier("false"): kind = .bool(false)
             case .identifier("nil"): kind = .null
             case .identifier(let name):
-                guard TemplateFunctions.names.contains(name) else { throw error("function \(goQuoted(name)) not defined") }
+                guard TemplateFunctions.names.contains(name) else { throw error("function \(GoText.quoted(name)) not defined") }
                 kind = .function(name)
             default: throw error("unexpected token in operand")
             }

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// Lengths of time in nanoseconds, written as Go writes them.
 enum Durations {
     /// Roughly, in the words of `docker ps`: `About a minute`, `3 weeks`.
@@ -28,19 +30,19 @@ enum Durations {
         var negative = false
         if rest.first == "-" || rest.first == "+" { negative = rest.removeFirst() == "-" }
         if rest == "0" { return 0 }
-        guard !rest.isEmpty else { throw InvalidValue("time: invalid duration \(goQuoted(text))") }
+        guard !rest.isEmpty else { throw InvalidValue("time: invalid duration \(GoText.quoted(text))") }
         var total = 0.0
         while !rest.isEmpty {
             let digits = rest.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
-            guard let value = Double(digits) else { throw InvalidValue("time: invalid duration \(goQuoted(text))") }
+            guard let value = Double(digits) else { throw InvalidValue("time: invalid duration \(GoText.quoted(text))") }
             rest = rest.dropFirst(digits.count)
             let unit = rest.prefix { !($0.isNumber || $0 == ".") }
             rest = rest.dropFirst(unit.count)
-            guard !unit.isEmpty else { throw InvalidValue("time: missing unit in duration \(goQuoted(text))") }
-            guard let scale = units[String(unit)] else { throw InvalidValue("time: unknown unit \(goQuoted(String(unit))) in duration \(goQuoted(text))") }
+            guard !unit.isEmpty else { throw InvalidValue("time: missing unit in duration \(GoText.quoted(text))") }
+            guard let scale = units[String(unit)] else { throw InvalidValue("time: unknown unit \(GoText.quoted(String(unit))) in duration \(GoText.quoted(text))") }
             total += value * scale
         }
-        guard total < 9.2e18 else { throw InvalidValue("time: invalid duration \(goQuoted(text))") }
+        guard total < 9.2e18 else { throw InvalidValue("time: invalid duration \(GoText.quoted(text))") }
         return negative ? -Int64(total) : Int64(total)
     }
 

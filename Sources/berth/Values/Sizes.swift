@@ -78,25 +78,3 @@ enum GoFormat {
         }
     }
 }
-
-/// A string in double quotes with Go's escapes, as `%q` prints it.
-func goQuoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-        switch scalar {
-        case "\"": result += "\\\""
-        case "\\": result += "\\\\"
-        case "\n": result += "\\n"
-        case "\r": result += "\\r"
-        case "\t": result += "\\t"
-        case "\u{7}": result += "\\a"
-        case "\u{8}": result += "\\b"
-        case "\u{C}": result += "\\f"
-        case "\u{B}": result += "\\v"
-        case _ where scalar.value < 0x20 || scalar.value == 0x7F:
-            result += "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-        default: result.unicodeScalars.append(scalar)
-        }
-    }
-    return result + "\""
-}

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// An instruction's line as keyword, flags and the rest.
 struct InstructionWords {
     var keyword: String
@@ -113,38 +115,4 @@ enum DockerfileWords {
     static func listOrWords(_ text: String) throws(DaemonError) -> [String] { try list(text) ?? words(text) }
 
     static func words(_ text: String) -> [String] { text.split(whereSeparator: \.isWhitespace).map(String.init) }
-}
-
-/// Texts as Go prints them with `%q`.
-enum GoText {
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            case "\u{7}": result += "\\a"
-            case "\u{8}": result += "\\b"
-            case "\u{B}": result += "\\v"
-            case "\u{C}": result += "\\f"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F: result += "\\x" + hex(scalar.value, 2)
-            case _ where scalar.properties.generalCategory == .control || scalar.properties.generalCategory == .format: result += "\\u" + hex(scalar.value, 4)
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
-    }
-
-    static func quoted(_ list: [String]) -> String { "[" + list.map { quoted($0) }.joined(separator: " ") + "]" }
-
-    /// `%v` of a list.
-    static func plain(_ list: [String]) -> String { "[" + list.joined(separator: " ") + "]" }
-
-    private static func hex(_ value: UInt32, _ digits: Int) -> String {
-        let text = String(value, radix: 16)
-        return String(repeating: "0", count: max(0, digits - text.count)) + text
-    }
 }

@@ -1,3 +1,5 @@
+import DockerAPI
+
 /// Puts variables into the words of a Dockerfile, and takes quotes and escapes away.
 ///
 /// `$NAME`, `${NAME}` and with modifiers `:-` `-` `:+` `+` `:?` `?` `#` `##` `%` `%%` `/` `//`; nothing is replaced in single quotes.
