@@ -11,6 +11,7 @@ extension ContainerTask {
         let target = try find(kill.execID)
         guard kill.signal <= 64 else { throw .invalidArgument("signal \(kill.signal)") }
         let signal = CInt(kill.signal)
+        if target.state.phase == .creating, signal == SIGKILL { return giveUpCreation(reply) }
         guard target.pid > 0 else { throw .failedPrecondition("process not created") }
         if target.state.phase == .stopped || target.state.hasEnded || (target.isInit && initHasEnded) { throw .alreadyFinished }
         if !target.isInit || (runtime.settings.isBundled && !kill.all && !isPaused) {
@@ -24,6 +25,14 @@ extension ContainerTask {
             case .failure(let failure): reply(failure: .killFailure(failure.message))
             }
         }
+    }
+
+    /// Ends the runtime's `create`, which may be waiting for a hook or a disk: Create fails, and what it had made goes. If it is over already and only its end
+    /// has not been seen, the process is killed when that is.
+    private func giveUpCreation(_ reply: TTRPCConnection.Reply) {
+        isKilledEarly = true
+        InterruptedStart(bundle: bundle, programs: [runtime.settings.binary]).end()
+        reply()
     }
 
     // MARK: Pause, Resume

@@ -39,7 +39,10 @@ extension ContainerTask {
             defer { environment.reaper.endLaunch() }
             if case .failure(let failure) = result {
                 let detail = failure.message.contains(text: "left no message") ? process.stdio.runtimeMessage() ?? failure.message : failure.message
-                return undoCreate(.unknown("OCI runtime create failed: \(detail)"), completion)
+                let status = TTRPCStatus.unknown("OCI runtime create failed: \(detail)")
+                // It had no time to clean up.
+                if isKilledEarly { return runtime.run(["delete", "--force", id]) { [self] _ in undoCreate(status, completion) } }
+                return undoCreate(status, completion)
             }
             do {
                 process.pid = try ContainerTask.readPID(pidFile)
@@ -48,6 +51,7 @@ extension ContainerTask {
                 // In this order: a process that has ended already is told of at once, and its output is to be taken before.
                 try process.stdio.begin()
                 environment.reaper.adopt(process.pid) { [self] exit in ended(process, exit) }
+                if isKilledEarly { try Children.send(SIGKILL, to: process.pid) }
                 publish(.create(request, pid: UInt32(process.pid)))
                 apply(process.state.created(), to: process)
                 completion(.success(UInt32(process.pid)))

@@ -27,6 +27,8 @@ final class ContainerTask {
     var oom: OOMWatcher?
     var isPaused = false
     var isPausing = false
+    /// Killed before it was there.
+    var isKilledEarly = false
     /// The init process is number 1 of its pid namespace: the kernel kills all others when it ends.
     var ownsPIDNamespace = false
     /// The init process has been reaped, and its end is told when that of every exec has been.

@@ -1,7 +1,8 @@
 import Glibc
 import LinuxSystem
 
-/// What was on its way in a bundle when the one who waited for it died: a shim's `start` whose supervisor was killed, a runtime's `create` whose shim was.
+/// What is on its way in a bundle and not wanted any more: a shim's `start` whose supervisor was killed, a runtime's `create` whose shim was, or that is to be
+/// given up.
 ///
 /// Nobody has written such a process down, and it would go on: with a shim, or a container, that nothing knows of. So it is looked for, by its working
 /// directory, which is the bundle, and its program.
@@ -9,14 +10,16 @@ struct InterruptedStart {
     let bundle: String
     /// Device and inode: a program's path may be given away meanwhile, and the runtime runs from a mount of the shim's own.
     private let programs: [(dev_t, ino_t)]
+    /// A runtime may be a script: then the program is its interpreter.
+    private let paths: [String]
 
     /// - Parameter programs: paths, or names on PATH.
     init(bundle: String, programs: [String]) {
         self.bundle = bundle
-        self.programs = programs.compactMap { program in
-            let path = program.contains("/") ? program : Self.directories.map { "\($0)/\(program)" }.first(where: Files.isExecutable) ?? program
-            return (try? Files.status(path)).map { ($0.st_dev, $0.st_ino) }
+        paths = programs.map { program in
+            program.contains("/") ? program : Self.directories.map { "\($0)/\(program)" }.first(where: Files.isExecutable) ?? program
         }
+        self.programs = paths.compactMap { path in (try? Files.status(path)).map { ($0.st_dev, $0.st_ino) } }
     }
 
     private static let directories = (getenv("PATH").map { String(cString: $0) } ?? "").split(separator: ":").map(String.init)
@@ -32,7 +35,13 @@ struct InterruptedStart {
 
     private func belongs(_ pid: pid_t) -> Bool {
         guard pid > 1, pid != getpid(), (try? Files.readLink("/proc/\(pid)/cwd")) == bundle, let program = try? Files.status("/proc/\(pid)/exe") else { return false }
-        return programs.contains { $0 == (program.st_dev, program.st_ino) }
+        return programs.contains { $0 == (program.st_dev, program.st_ino) } || isScript(pid)
+    }
+
+    /// execve(2): the interpreter's arguments are one of its own at most, then the script.
+    private func isScript(_ pid: pid_t) -> Bool {
+        guard let arguments = try? Files.readText("/proc/\(pid)/cmdline").split(separator: "\0").prefix(3) else { return false }
+        return arguments.dropFirst().contains { argument in paths.contains { $0 == argument } }
     }
 
     /// Kills a process and waits until it is gone, or a zombie of someone else's.

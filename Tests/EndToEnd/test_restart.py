@@ -9,8 +9,8 @@ import urllib.request
 
 import pytest
 
-from conftest import IMAGE
-from engine import Engine, alive, wait_for
+from conftest import IMAGE, new_engine
+from engine import BIN, Engine, alive, wait_for
 from grpc_call import call, message
 
 PRINT = "i=0; while :; do echo line $i; i=$((i+1)); usleep 10000; done"
@@ -168,6 +168,35 @@ def test_the_end_of_a_process_that_nobody_knows_is_not_that_of_the_present_one(e
     assert waiting.poll() is None
     docker.ok("kill", number)
     assert waiting.communicate(timeout=10)[0].decode().strip() == "137"
+
+
+def test_a_container_that_a_new_daemon_starts_is_started_however_often_the_supervisor_is_killed_meanwhile(tmp_path):
+    marks, block = tmp_path / "marks", tmp_path / "block"
+    slow = tmp_path / "slow"
+    slow.write_text(f"""#!/bin/sh
+case "$*" in *" create "*) echo >>{marks}; while [ -e {block} ]; do sleep 0.02; done;; esac
+exec {BIN}/berth-runtime "$@"
+""")
+    slow.chmod(0o755)
+    engine = new_engine(tmp_path / "engine", "--bridge", "none", "--add-runtime", f"slow={slow}")
+    docker = engine.clients()["docker"]
+    try:
+        number = docker.ok("run", "-d", "--restart", "always", "--runtime", "slow", "--network", "none", IMAGE, "sleep", "1000")
+        docker.ok("stop", "-t", "0", number)
+        engine.kill("berthd")
+        block.touch()
+        marks.write_text("")
+        engine.start()
+        for turn in range(6):
+            wait_for("an attempt", lambda: len(marks.read_text()) > turn)
+            engine.kill("supervisor")
+        block.unlink()
+        wait_for("the container", lambda: docker.inspect(number)["State"]["Running"])
+        docker.ok("rm", "-f", number)
+    finally:
+        block.unlink(missing_ok=True)
+        engine.stop()
+    wait_for("the end of the attempts", lambda: subprocess.run(["pgrep", "-f", str(tmp_path)]).returncode == 1)
 
 
 def test_a_supervisor_that_still_comes_up_or_goes_is_waited_for(tmp_path):

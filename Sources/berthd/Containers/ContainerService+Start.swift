@@ -24,7 +24,7 @@ extension ContainerService {
             do {
                 try await launchOnceMore(container, began: began, byPolicy: byPolicy)
             } catch {
-                throw await undoStart(container, error)
+                throw await undoStart(container, error, byPolicy: byPolicy)
             }
             environment.publish("start", container.record)
             HealthMonitor(environment: environment).begin(container)
@@ -137,15 +137,21 @@ extension ContainerService {
         }
     }
 
-    /// Takes back whatever was made, records why, and gives the error to answer with.
-    private func undoStart(_ container: ManagedContainer, _ error: any Error) async -> any Error {
+    /// Takes back whatever was made, records why, and gives the error to answer with. Where the policy wanted the start and the supervisor was the trouble, the
+    /// policy stands, and whoever began it tries again: recorded at once, so that a stop in between finds something to stop.
+    private func undoStart(_ container: ManagedContainer, _ error: any Error, byPolicy: Bool) async -> any Error {
         let id = container.id
         let failure = StartFailure(error)
         await takeBack(container)
         for attach in container.takePending() { attach.cancel() }
-        container.mutate { $0.lifecycle.startFailed(failure.error.message, exitCode: failure.exitCode, at: .now()) }
+        let isPostponed = byPolicy && failure.error.code == .unavailable
+        container.mutate {
+            $0.lifecycle.startFailed(failure.error.message, exitCode: failure.exitCode, at: .now())
+            if isPostponed { $0.lifecycle.restartWasPostponed() }
+        }
         let record = container.record
         do { try await store.save(record) } catch { Log.error("cannot store the failed start of \(id): \(error)") }
+        if isPostponed { return failure.error }
         container.answerExitWaiters(exitCode: failure.exitCode)
         if record.autoRemove {
             do { try await removeLocked(container, removingVolumes: true) } catch { Log.error("cannot remove container \(id) after its start failed: \(error)") }

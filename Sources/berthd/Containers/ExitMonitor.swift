@@ -130,14 +130,19 @@ struct ExitMonitor: Sendable {
         }
     }
 
-    private func scheduleRestart(_ container: ManagedContainer, after delay: Duration) {
+    /// - Parameter delay: nil for a start at once, which is no part of a back-off.
+    private func scheduleRestart(_ container: ManagedContainer, after delay: Duration?) {
         let task = Task {
-            do { try await Task.sleep(for: delay) } catch { return }
+            if let delay { do { try await Task.sleep(for: delay) } catch { return } }
             do {
                 try await service.start(container, byPolicy: true)
             } catch let error as DaemonError where error.code == .unavailable {
-                // The supervisor's trouble, not the container's: the policy stands.
-                await postponeRestart(container, after: delay, error)
+                Log.warning("container \(container.id) is restarted later: \(error)")
+                try? await container.serially {
+                    // Stopped or removed meanwhile.
+                    guard !Task.isCancelled, container.lifecycle.isRestarting else { return }
+                    scheduleRestart(container, after: delay ?? RestartDecision.firstDelay)
+                }
             } catch is CancellationError {
                 // Stopped by a user.
             } catch let error as DaemonError where error.code == .notModified || error.code == .notFound {
@@ -148,17 +153,6 @@ struct ExitMonitor: Sendable {
             }
         }
         container.setRestart(task, delay: delay)
-    }
-
-    private func postponeRestart(_ container: ManagedContainer, after delay: Duration, _ error: any Error) async {
-        Log.warning("container \(container.id) is restarted later: \(error)")
-        _ = try? await container.serially {
-            guard !container.isRemoved, !container.lifecycle.stoppedByUser else { return }
-            container.mutate { $0.lifecycle.restartWasPostponed() }
-            guard container.lifecycle.isRestarting else { return }
-            try await environment.store.save(container.record)
-            scheduleRestart(container, after: delay)
-        }
     }
 
     /// A task without a container of ours: left over from a removal that a crash cut short.
@@ -290,10 +284,7 @@ struct ExitMonitor: Sendable {
                 policy == "always" || policy == "unless-stopped" && !record.lifecycle.stoppedByUser
                 || record.lifecycle.isRestarting
             if wanted {
-                container.mutate { $0.lifecycle.didCancelRestart() }
-                Task {
-                    do { try await service.start(container, byPolicy: true) } catch { Log.error("cannot start container \(container.id): \(error)") }
-                }
+                scheduleRestart(container, after: nil)
             } else if record.autoRemove {
                 do { try await container.serially { try await service.removeLocked(container, removingVolumes: true) } } catch {
                     Log.error("cannot remove container \(container.id): \(error)")

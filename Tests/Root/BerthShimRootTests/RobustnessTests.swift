@@ -50,6 +50,27 @@ import Testing
         }
     }
 
+    @Test func `a creation that does not come to an end is ended by SIGKILL, and the next one succeeds`() throws {
+        try withShim(["sleep", "1000"]) { shim in
+            // A configuration that nobody writes holds the runtime up.
+            let config = "\(shim.bundle)/config.json"
+            rename(config, "\(config).kept")
+            try Files.makeFIFO(config, mode: 0o600)
+            let creation = try shim.beginCreate()
+            let children = "/proc/\(try shim.pid)/task/\(try shim.pid)/children"
+            for _ in 0..<500 where try Files.readText(children).isEmpty { usleep(10_000) }
+            #expect(throws: TTRPCStatus.self) { try shim.delete() }
+            try shim.kill(SIGKILL)
+            #expect(throws: TTRPCStatus.self) { try shim.answer(to: creation) }
+            #expect(throws: TTRPCStatus.self) { try shim.state() }
+            #expect(try Files.readText(children).isEmpty)
+            rename("\(config).kept", config)
+            #expect(try shim.create() > 0)
+            try shim.start()
+            #expect(try shim.state().status == .running)
+        }
+    }
+
     @Test func `a storm of orphans is reaped, and the container's own end is not missed in it`() throws {
         let count = Self.isLong ? 100_000 : 5000
         try withShim(["sh", "-c", "i=0; while [ $i -lt \(count) ]; do (true &); i=$((i+1)); done; exit 5"], hasPIDs: false) { shim in

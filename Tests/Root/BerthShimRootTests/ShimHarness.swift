@@ -87,9 +87,12 @@ final class ShimUnderTest {
 
     private func process(_ exec: String) -> [UInt8] { ProcessRequest(id: id, execID: exec).encoded() }
 
-    func create(_ stdio: StdioAddresses = StdioAddresses()) throws -> UInt32 {
+    func create(_ stdio: StdioAddresses = StdioAddresses()) throws -> UInt32 { try PidResponse(decoding: answer(to: beginCreate(stdio))).pid }
+
+    /// Returns the stream on which the answer comes.
+    func beginCreate(_ stdio: StdioAddresses = StdioAddresses()) throws -> UInt32 {
         let mount = MountMessage(type: "bind", source: "\(directory)/root", options: ["rbind", "rw"])
-        return try PidResponse(decoding: call("Create", CreateTaskRequest(id: id, bundle: bundle, rootfs: [mount], stdio: stdio).encoded())).pid
+        return try send("Create", CreateTaskRequest(id: id, bundle: bundle, rootfs: [mount], stdio: stdio).encoded())
     }
 
     func start(_ exec: String = "") throws { try call("Start", process(exec)) }
