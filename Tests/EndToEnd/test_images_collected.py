@@ -38,7 +38,7 @@ def collecting(engine):
     assert count[0] > 20, "the collector ran"
 
 
-def test_a_pull_keeps_what_it_finds_of_an_image_that_was_just_removed(engine, docker, registry, name, collecting):
+def test_a_pull_keeps_what_it_finds_of_an_image_that_was_just_removed_and_a_list_tells_of_what_is_there(engine, docker, registry, name, collecting):
     layers = [layer({f"file{i}": bytes([i]) * 4000}) for i in range(3)]
     for tag in ("a", "b", "c"):
         registry.push(name, tag, layers)
@@ -51,10 +51,18 @@ def test_a_pull_keeps_what_it_finds_of_an_image_that_was_just_removed(engine, do
                 failures.append(f"{tag}, turn {turn}: {answer}")
             engine.request("DELETE", f"/images/{reference}:{tag}")
 
+    def look():
+        while any(thread.is_alive() for thread in threads):
+            for path in ("/images/json", "/system/df", f"/images/{registry.name}/{name}:a/json", f"/images/{registry.name}/{name}:a/history"):
+                status, answer = engine.request("GET", path)
+                if status != 200 and not (status == 404 and "o such image" in str(answer)):
+                    failures.append(f"{path}: {status} {answer}")
+
     failures = []
     threads = [threading.Thread(target=again, args=(tag,)) for tag in ("a", "b", "c")]
     for thread in threads:
         thread.start()
+    look()
     for thread in threads:
         thread.join()
     assert not failures
