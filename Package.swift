@@ -190,7 +190,7 @@ let package = Package(
             ["berthd", "DockerAPI", "OCISpec", "BerthDefaults", .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOCore", package: "swift-nio")]),
         tests("SystemdBusTests", "Unit", ["SystemdBus", "LinuxSystem"]),
         tests("CgroupsRootTests", "Root", ["Cgroups", "LinuxSystem"]),
-        tests("BerthRuntimeTests", "Unit", ["berth-runtime", "Cgroups", "SystemdBus", "OCISpec", "BerthDefaults", "LinuxSystem", "CSeccomp"]),
+        tests("BerthRuntimeTests", "Unit", ["berth-runtime", "Cgroups", "SystemdBus", "OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "CSeccomp"]),
         tests(
             "SupervisorRootTests", "Root",
             ["berth-supervisor", "OCILayer", "LinuxSystem", "BerthDefaults", .product(name: "NIOPosix", package: "swift-nio")]),

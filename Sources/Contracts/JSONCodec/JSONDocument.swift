@@ -4,11 +4,11 @@ import Glibc
 ///
 /// A container is followed by what it contains and knows where that ends, so the whole document is one array, and the path of a value can be found
 /// from its position when a message needs it; nothing is built for fields that nobody asks for.
-final class JSONDocument {
-    enum Kind: UInt8 { case null, `true`, `false`, number, string, array, object }
+final class JSONDocument: Sendable {
+    enum Kind: UInt8, Sendable { case null, `true`, `false`, number, string, array, object }
 
     /// One value or key. 20 bytes.
-    struct Node {
+    struct Node: Sendable {
         var kind: Kind
         /// The string has escapes.
         var isEscaped = false
@@ -30,10 +30,9 @@ final class JSONDocument {
         guard bytes.count <= min(limits.bytes, Int(UInt32.max)) else {
             throw JSONError(path: "", problem: "document of \(bytes.count) bytes is larger than the allowed \(limits.bytes)")
         }
-        var parser = JSONParser(limits: limits, capacity: bytes.count / 8)
-        let result = bytes.withUnsafeBufferPointer { text in Result { () throws(JSONParser.Failure) in try parser.parse(text) } }
-        if case .failure(let failure) = result { throw JSONError(path: "", problem: failure.description(in: bytes)) }
-        nodes = parser.nodes
+        do throws(JSONParser.Failure) {
+            nodes = try bytes.withUnsafeBufferPointer { text throws(JSONParser.Failure) in try JSONParser.nodes(of: text, limits: limits) }
+        } catch { throw JSONError(path: "", problem: error.description(in: bytes)) }
     }
 
     // MARK: Members

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Turns text into the nodes of a `JSONDocument`, checking everything on the way. Linear, apart from objects with few members, where the search for
 /// duplicate keys compares each with each.
 struct JSONParser {
@@ -14,20 +16,32 @@ struct JSONParser {
         }
     }
 
-    private(set) var nodes: [JSONDocument.Node] = []
+    /// The document's nodes.
+    static func nodes(of text: UnsafeBufferPointer<UInt8>, limits: JSON.Limits) throws(Failure) -> [JSONDocument.Node] {
+        var outcome: Result<Void, Failure> = .success(())
+        // A value has two characters with what separates it from the next one; the last one stands alone. What is not used of this is never touched.
+        let nodes = [JSONDocument.Node](unsafeUninitializedCapacity: min(text.count / 2 + 2, limits.values)) { nodes, count in
+            var parser = JSONParser(text: text, nodes: nodes, limits: limits)
+            outcome = Result { () throws(Failure) in try parser.parse() }
+            count = parser.count
+        }
+        try outcome.get()
+        return nodes
+    }
+
+    private let text: UnsafeBufferPointer<UInt8>
+    private let nodes: UnsafeMutableBufferPointer<JSONDocument.Node>
     private let limits: JSON.Limits
-    private var text = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+    /// Of the nodes that are there.
+    private var count = 0
     private var position = 0
     private var depth = 0
 
-    init(limits: JSON.Limits, capacity: Int) {
-        self.limits = limits
-        nodes.reserveCapacity(min(capacity, limits.values) + 16)
+    private init(text: UnsafeBufferPointer<UInt8>, nodes: UnsafeMutableBufferPointer<JSONDocument.Node>, limits: JSON.Limits) {
+        (self.text, self.nodes, self.limits) = (text, nodes, limits)
     }
 
-    /// `text` is only used during the call.
-    mutating func parse(_ text: UnsafeBufferPointer<UInt8>) throws(Failure) {
-        self.text = text
+    private mutating func parse() throws(Failure) {
         skipSpace()
         try value()
         skipSpace()
@@ -81,7 +95,7 @@ struct JSONParser {
     private mutating func open(_ kind: JSONDocument.Kind) throws(Failure) -> Int {
         depth += 1
         guard depth <= limits.depth else { throw failure("nested deeper than the allowed \(limits.depth) levels") }
-        let node = nodes.count
+        let node = count
         try append(JSONDocument.Node(kind: kind, start: UInt32(position)))
         position += 1
         skipSpace()
@@ -94,7 +108,7 @@ struct JSONParser {
         position += 1
         depth -= 1
         nodes[node].end = UInt32(position)
-        nodes[node].next = UInt32(nodes.count)
+        nodes[node].next = UInt32(count)
         return true
     }
 
@@ -110,40 +124,52 @@ struct JSONParser {
     }
 
     private mutating func append(_ node: JSONDocument.Node) throws(Failure) {
-        guard nodes.count < limits.values else { throw failure("more than the allowed \(limits.values) values") }
-        nodes.append(node)
+        guard count < limits.values else { throw failure("more than the allowed \(limits.values) values") }
+        nodes.initializeElement(at: count, to: node)
+        count += 1
     }
 
     private mutating func leaf(_ kind: JSONDocument.Kind, start: Int, end: Int, isEscaped: Bool = false) throws(Failure) {
-        try append(.init(kind: kind, isEscaped: isEscaped, start: UInt32(start), end: UInt32(end), next: UInt32(nodes.count + 1)))
+        try append(.init(kind: kind, isEscaped: isEscaped, start: UInt32(start), end: UInt32(end), next: UInt32(count + 1)))
     }
 
     /// A second member with the same name is an attempt to show one thing to a checker and another to us, or a mistake.
     private func refuseDuplicates(in object: Int) throws(Failure) {
-        let count = Int(nodes[object].count)
-        if count < 2 { return }
-        var seen: [JSONDocument.Node] = [], names: Set<String> = []
-        let few = count <= 24
-        few ? seen.reserveCapacity(count) : names.reserveCapacity(count)
-        var index = object + 1
-        for _ in 0..<count {
-            let key = nodes[index]
-            let isNew: Bool
-            if few {
-                isNew = !seen.contains { same($0, key) }
-                seen.append(key)
-            } else {
-                isNew = names.insert(name(key)).inserted
+        let members = Int(nodes[object].count)
+        if members < 2 { return }
+        var second: JSONDocument.Node?
+        if members <= 24 {
+            second = firstAgain(in: object)
+        } else {
+            var names: Set<String> = []
+            names.reserveCapacity(members)
+            var index = object + 1
+            while second == nil, index < count {
+                if !names.insert(name(nodes[index])).inserted { second = nodes[index] }
+                index = Int(nodes[index + 1].next)
             }
-            guard isNew else { throw Failure(offset: Int(key.start) - 1, problem: "duplicate key \(JSONError.quoted(name(key)))") }
+        }
+        if let second { throw Failure(offset: Int(second.start) - 1, problem: "duplicate key \(JSONError.quoted(name(second)))") }
+    }
+
+    /// The first key that stands there a second time, each compared with those before it.
+    private func firstAgain(in object: Int) -> JSONDocument.Node? {
+        var index = object + 1
+        while index < count {
+            var earlier = object + 1
+            while earlier < index {
+                if same(nodes[earlier], nodes[index]) { return nodes[index] }
+                earlier = Int(nodes[earlier + 1].next)
+            }
             index = Int(nodes[index + 1].next)
         }
+        return nil
     }
 
     private func same(_ a: JSONDocument.Node, _ b: JSONDocument.Node) -> Bool {
         if a.isEscaped || b.isEscaped { return name(a).utf8.elementsEqual(name(b).utf8) }
-        return a.end - a.start == b.end - b.start
-            && text[Int(a.start)..<Int(a.end)].elementsEqual(text[Int(b.start)..<Int(b.end)])
+        guard a.end - a.start == b.end - b.start, let bytes = text.baseAddress else { return false }
+        return memcmp(bytes + Int(a.start), bytes + Int(b.start), Int(a.end - a.start)) == 0
     }
 
     private func name(_ key: JSONDocument.Node) -> String {
@@ -191,24 +217,39 @@ struct JSONParser {
         position += 1
         let start = position
         var isEscaped = false
-        while position < text.count {
-            let byte = text[position]
-            if byte == UInt8(ascii: "\"") {
+        while true {
+            skipPlain()
+            guard position < text.count else { throw Failure(offset: start - 1, problem: "string without an end") }
+            switch text[position] {
+            case UInt8(ascii: "\""):
                 try leaf(.string, start: start, end: position, isEscaped: isEscaped)
                 position += 1
                 return
-            } else if byte == UInt8(ascii: "\\") {
+            case UInt8(ascii: "\\"):
                 isEscaped = true
                 try escape()
-            } else if byte >= 0x80 {
-                try multibyte()
-            } else if byte < 0x20 {
-                throw failure(byte == 0 ? "NUL character in a string" : "control character in a string")
-            } else {
-                position += 1
+            case 0x80...: try multibyte()
+            case let byte: throw failure(byte == 0 ? "NUL character in a string" : "control character in a string")
             }
         }
-        throw Failure(offset: start - 1, problem: "string without an end")
+    }
+
+    /// Goes to the next character of a string that is a quote, an escape, a control character or not ASCII: eight bytes at a time, in each of which the high bit
+    /// is set by what is looked for. Borrows may set it above the first hit, never below.
+    private mutating func skipPlain() {
+        let ones: UInt64 = 0x0101_0101_0101_0101, raw = UnsafeRawBufferPointer(text)
+        while position + 8 <= text.count {
+            let word = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: position, as: UInt64.self))
+            let quote = word ^ ones &* 0x22, slash = word ^ ones &* 0x5C
+            let hits = (quote &- ones) & ~quote | (slash &- ones) & ~slash | (word &- ones &* 0x20) & ~word | word
+            let found = hits & (ones &* 0x80)
+            if found != 0 {
+                position += found.trailingZeroBitCount / 8
+                return
+            }
+            position += 8
+        }
+        while position < text.count, text[position] >= 0x20, text[position] < 0x80, text[position] != 0x22, text[position] != 0x5C { position += 1 }
     }
 
     private mutating func escape() throws(Failure) {

@@ -8,9 +8,12 @@ package protocol JSONReadable {
 }
 
 /// One value of a document.
-package struct JSONNode {
+package struct JSONNode: Sendable {
     let document: JSONDocument
     let index: Int
+
+    /// As the document has it; of a string without the quotes.
+    package var text: [UInt8] { Array(document.bytes[Int(document.nodes[index].start)..<Int(document.nodes[index].end)]) }
 
     private var kind: JSONDocument.Kind { document.nodes[index].kind }
     var isNull: Bool { kind == .null }

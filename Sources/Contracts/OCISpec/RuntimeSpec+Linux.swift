@@ -22,7 +22,7 @@ extension RuntimeSpec {
         /// SELinux context of the container's mounts.
         package var mountLabel: String?
         package var sysctl: [String: String]
-        package var seccomp: Seccomp?
+        package var seccomp: SeccompProfile?
         package var intelRdt: IntelRdt?
         package var memoryPolicy: MemoryPolicy?
         package var personality: Personality?
@@ -31,7 +31,7 @@ extension RuntimeSpec {
             namespaces: [Namespace] = [], uidMappings: [IDMapping] = [], gidMappings: [IDMapping] = [], timeOffsets: [String: TimeOffset] = [:],
             devices: [Device] = [], netDevices: [String: NetDevice] = [:], cgroupsPath: String? = nil, resources: Resources? = nil,
             rootfsPropagation: String? = nil, maskedPaths: [String] = [], readonlyPaths: [String] = [], mountLabel: String? = nil,
-            sysctl: [String: String] = [:], seccomp: Seccomp? = nil, intelRdt: IntelRdt? = nil, memoryPolicy: MemoryPolicy? = nil,
+            sysctl: [String: String] = [:], seccomp: SeccompProfile? = nil, intelRdt: IntelRdt? = nil, memoryPolicy: MemoryPolicy? = nil,
             personality: Personality? = nil
         ) {
             self.namespaces = namespaces
@@ -54,7 +54,6 @@ extension RuntimeSpec {
         }
     }
 }
-
 
 extension RuntimeSpec.Linux {
     /// A namespace to create, or with `path` to join.
@@ -163,71 +162,6 @@ extension RuntimeSpec.Linux {
         package init(domain: String, flags: [String] = []) {
             self.domain = domain
             self.flags = flags
-        }
-    }
-
-    /// A system call filter. Spec: config-linux.md#seccomp.
-    package struct Seccomp: Codable, Sendable, Equatable {
-        /// "SCMP_ACT_ERRNO" …, for every call that no rule names.
-        package var defaultAction: String
-        /// errno for ERRNO and TRACE; EPERM when unset.
-        package var defaultErrnoRet: UInt32?
-        /// "SCMP_ARCH_X86_64" …; the native one is always included.
-        package var architectures: [String]
-        /// "SECCOMP_FILTER_FLAG_LOG" …. An empty list asks for none, an absent one for what the runtime thinks best.
-        package var flags: [String]?
-        /// Unix socket that receives the notification descriptor of "SCMP_ACT_NOTIFY".
-        package var listenerPath: String?
-        /// Passed on to the listener as it is.
-        package var listenerMetadata: String?
-        package var syscalls: [SeccompRule]
-
-        package init(
-            defaultAction: String, defaultErrnoRet: UInt32? = nil, architectures: [String] = [], flags: [String]? = nil,
-            listenerPath: String? = nil, listenerMetadata: String? = nil, syscalls: [SeccompRule] = []
-        ) {
-            self.defaultAction = defaultAction
-            self.defaultErrnoRet = defaultErrnoRet
-            self.architectures = architectures
-            self.flags = flags
-            self.listenerPath = listenerPath
-            self.listenerMetadata = listenerMetadata
-            self.syscalls = syscalls
-        }
-    }
-
-    /// One rule: the calls in `names`, when all `args` hold, are answered with `action`.
-    package struct SeccompRule: Codable, Sendable, Equatable {
-        /// Names unknown to the machine's libseccomp are skipped.
-        package var names: [String]
-        package var action: String
-        package var errnoRet: UInt32?
-        package var args: [SeccompArgument]
-
-        package init(names: [String] = [], action: String, errnoRet: UInt32? = nil, args: [SeccompArgument] = []) {
-            self.names = names
-            self.action = action
-            self.errnoRet = errnoRet
-            self.args = args
-        }
-    }
-
-    /// A comparison of one argument of a system call.
-    package struct SeccompArgument: Codable, Sendable, Equatable {
-        /// 0 to 5.
-        package var index: UInt32
-        /// The mask for "SCMP_CMP_MASKED_EQ".
-        package var value: UInt64
-        /// The value compared with after masking.
-        package var valueTwo: UInt64?
-        /// "SCMP_CMP_NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ" with that prefix.
-        package var op: String
-
-        package init(index: UInt32, value: UInt64, valueTwo: UInt64? = nil, op: String) {
-            self.index = index
-            self.value = value
-            self.valueTwo = valueTwo
-            self.op = op
         }
     }
 }

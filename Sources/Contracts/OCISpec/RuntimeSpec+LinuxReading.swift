@@ -69,34 +69,3 @@ extension RuntimeSpec.Linux.Personality: JSONReadable {
         self.init(domain: try object.string("domain"), flags: try object.strings("flags"))
     }
 }
-
-extension RuntimeSpec.Linux.Seccomp: JSONReadable {
-    package init(json: JSONNode) throws(JSONError) {
-        let object = try json.object()
-        // An absent list means something else than an empty one.
-        let flags: [String]? = if let member = object.member("flags") { try member.strings() } else { nil }
-        self.init(
-            defaultAction: try object.string("defaultAction"), defaultErrnoRet: try object.optionalInteger("defaultErrnoRet"),
-            architectures: try object.strings("architectures"), flags: flags,
-            listenerPath: try object.optionalString("listenerPath"), listenerMetadata: try object.optionalString("listenerMetadata"),
-            syscalls: try object.list("syscalls"))
-    }
-}
-
-extension RuntimeSpec.Linux.SeccompRule: JSONReadable {
-    package init(json: JSONNode) throws(JSONError) {
-        let object = try json.object()
-        self.init(
-            names: try object.strings("names"), action: try object.string("action"), errnoRet: try object.optionalInteger("errnoRet"),
-            args: try object.list("args"))
-    }
-}
-
-extension RuntimeSpec.Linux.SeccompArgument: JSONReadable {
-    package init(json: JSONNode) throws(JSONError) {
-        let object = try json.object()
-        self.init(
-            index: try object.integer("index"), value: try object.integer("value"), valueTwo: try object.optionalInteger("valueTwo"),
-            op: try object.string("op"))
-    }
-}

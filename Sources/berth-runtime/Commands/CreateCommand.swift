@@ -81,7 +81,7 @@ struct ContainerRequest {
     func build(waitsForStart: Bool, console: CInt?, isForeground: Bool = false) throws(RuntimeError) -> BuiltContainer {
         try ExecutableSeal.hide()
         let seccomp: SeccompFilter?
-        if let filter = plan.linux.seccomp { try SeccompListener.check(filter); seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
+        if let profile = plan.linux.seccomp { seccomp = try SeccompFilter(profile, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
         if let seccomp { global.diagnostics.note("seccomp filter flags: \(seccomp.flags)") }
         let scope = try scope()
         let cgroup = try cgroup(in: scope)

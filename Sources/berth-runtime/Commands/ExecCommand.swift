@@ -51,7 +51,7 @@ enum ExecCommand {
         let process = try ProcessPlan(document)
         try ExecutableSeal.hide()
         let seccomp: SeccompFilter?
-        if let filter = spec.linux?.seccomp { seccomp = try SeccompFilter(filter, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
+        if let profile = spec.linux?.seccomp { seccomp = try SeccompFilter(profile, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
         let launcher = ExecLauncher(
             record: record, process: process, cgroup: try ContainerCgroup.forExec(cgroup, options.list("cgroup")), spec: spec, seccomp: seccomp,
             preservedDescriptors: try Descriptors.preserved(options), namesCgroup: !options.list("cgroup").isEmpty, diagnostics: global.diagnostics)

@@ -70,7 +70,7 @@ enum ConfigValidator {
 
     /// Only what belongs to a namespace of the container's own: everything else would change the host.
     private static func checkSysctl(_ rawName: String, _ value: String, _ plan: LaunchPlan) throws(RuntimeError) {
-        let name = rawName.split(separator: "/", omittingEmptySubsequences: false).joined(separator: ".")
+        let name = SysctlName.dotted(rawName)
         func plain(_ text: String) -> Bool { !text.utf8.contains { $0 < 0x20 && $0 != 0x09 } }
         guard plain(rawName), !rawName.isEmpty, !name.contains(text: "..") else { throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\": not a name") }
         guard plain(value) else { throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\": the value has control characters") }

@@ -213,7 +213,7 @@ struct ContainerLauncher {
                 try IDMappedMounts.apply(plan.mounts[index], to: OwnedFD(adopting: raw), plan)
                 try attempt { () throws(SystemError) in try channel.send(.go) }
             case .seccomp:
-                try SeccompListener.forward(message.descriptors, plan.linux.seccomp, pid: child.pid, state: record.state(.creating))
+                try SeccompListener.forward(message.descriptors, seccomp, pid: child.pid, state: record.state(.creating))
                 try attempt { () throws(SystemError) in try channel.send(.go) }
             default: throw RuntimeError(.internalError, "init sent \(message.kind)")
             }

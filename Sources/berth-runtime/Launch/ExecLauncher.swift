@@ -51,7 +51,7 @@ struct ExecLauncher {
         try attempt { () throws(SystemError) in try? channel.send(.go) }
         while let message = try attempt({ () throws(SystemError) in try channel.receive() }) {
             if message.kind == .seccomp {
-                try SeccompListener.forward(message.descriptors, spec.linux?.seccomp, pid: child.pid, state: record.state(ContainerStatus.running))
+                try SeccompListener.forward(message.descriptors, seccomp, pid: child.pid, state: record.state(ContainerStatus.running))
                 try attempt { () throws(SystemError) in try channel.send(.go) }
                 continue
             }

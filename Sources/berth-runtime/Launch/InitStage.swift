@@ -152,8 +152,7 @@ struct InitStage: ~Copyable {
             if let name = plan.spec.domainname, !name.isEmpty { try ProcessAttributes.setDomainname(name) }
         }
         for (name, value) in plan.linux.sysctl {
-            let path = "sys/" + name.split(separator: name.contains("/") ? "/" : ".").joined(separator: "/")
-            try during("sysctl \(name)") { () throws(SystemError) in try builder.proc.write(value, to: path) }
+            try during("sysctl \(name)") { () throws(SystemError) in try builder.proc.write(value, to: "sys/\(SysctlName.path(name))") }
         }
         try ProtectedPaths.makeReadonly(plan.linux.readonlyPaths, in: builder.root)
     }

@@ -117,6 +117,8 @@ struct MountOptions {
     }
 
     private mutating func add(_ option: String) {
+        // None of the words below has a value.
+        if option.utf8.contains(UInt8(ascii: "=")) { return addForFilesystem(option) }
         if let change = Self.attribute(option[...]) {
             if option == "relatime" || !change.set.isDisjoint(with: Self.accessTimes) { choosesAccessTimes = true }
             return attributes.apply(set: change.set, clear: change.clear)
@@ -135,12 +137,15 @@ struct MountOptions {
         case "src-nofollow": sourceNoFollow = true
         case "idmap": idmap = true
         case "ridmap": (idmap, idmapRecursive) = (true, true)
-        default:
-            // The filesystem's own; several may be glued with commas, as mount(2) takes them.
-            for part in option.fields(by: ",") {
-                let pair = part.fields(by: "=", limit: 2, keepsEmpty: true)
-                filesystem.append((String(pair[0]), pair.count > 1 ? String(pair[1]) : nil))
-            }
+        default: addForFilesystem(option)
+        }
+    }
+
+    /// Several may be glued with commas, as mount(2) takes them.
+    private mutating func addForFilesystem(_ option: String) {
+        for part in option.fields(by: ",") {
+            let pair = part.fields(by: "=", limit: 2, keepsEmpty: true)
+            filesystem.append((String(pair[0]), pair.count > 1 ? String(pair[1]) : nil))
         }
     }
 }

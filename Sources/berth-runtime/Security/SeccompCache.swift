@@ -1,7 +1,6 @@
 import CSeccomp
 import Glibc
 import LinuxSystem
-import OCISpec
 
 /// Compiled filters on disk, one file for each profile.
 ///
@@ -14,69 +13,59 @@ struct SeccompCache {
     private static let limit = 128
     private static let longestFile = 1 << 20
     /// Counts up whenever the compiler or the stub changes what a profile becomes.
-    private static let magic: [UInt8] = Array("berth seccomp 3\n".utf8)
+    private static let magic: [UInt8] = Array("berth seccomp 4\n".utf8)
 
     /// - Parameter root: the runtime's root directory, which exists.
     init(root: String) { directory = "\(root)/.seccomp" }
 
-    /// Everything the program depends on: the profile, the machine, the library and this code.
-    static func key(of seccomp: RuntimeSpec.Linux.Seccomp) -> [UInt8] {
-        var key: [UInt8] = []
-        key.reserveCapacity(8192)
-        func add(_ text: String) {
-            key += text.utf8
-            key.append(0)
-        }
+    /// A profile's program, and whether its rules ask for a listener.
+    struct Entry: Equatable {
+        let program: [UInt64]
+        let notifies: Bool
+    }
+
+    /// Everything the program depends on: the library, the machine, the profile and this code.
+    /// - Parameter profile: its text.
+    static func key(of profile: [UInt8]) -> [UInt8] {
+        var key = magic
+        key.reserveCapacity(profile.count + 64)
         func add(_ number: some FixedWidthInteger) { withUnsafeBytes(of: UInt64(truncatingIfNeeded: number).littleEndian) { key += $0 } }
         if let version = seccomp_version()?.pointee { for part in [version.major, version.minor, version.micro] { add(part) } }
         add(seccomp_arch_native())
-        add(seccomp.defaultAction)
-        add(seccomp.defaultErrnoRet.map { Int64($0) } ?? -1)
-        add(seccomp.architectures.count)
-        for architecture in seccomp.architectures { add(architecture) }
-        add(seccomp.syscalls.count)
-        for rule in seccomp.syscalls {
-            add(rule.action)
-            add(rule.errnoRet.map { Int64($0) } ?? -1)
-            add(rule.names.count)
-            for name in rule.names { add(name) }
-            add(rule.args.count)
-            for argument in rule.args {
-                add(argument.index)
-                add(argument.value)
-                add(argument.valueTwo ?? 0)
-                add(argument.op)
-            }
-        }
+        add(profile.count)
+        key += profile
         return key
     }
 
-    /// FNV-1a: a name for the file, no more.
+    /// FNV-1a, eight bytes at a time: a name for the file, no more.
     private func path(for key: [UInt8]) -> String {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in key { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        key.withUnsafeBytes { bytes in
+            for start in stride(from: 0, to: bytes.count - 7, by: 8) { hash = (hash ^ bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self)) &* 0x100_0000_01B3 }
+            for byte in bytes.suffix(bytes.count % 8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        }
         return "\(directory)/\(String(hash, radix: 16)).bpf"
     }
 
     // MARK: Reading
 
-    func program(for key: [UInt8]) -> [UInt64]? {
+    func program(for key: [UInt8]) -> Entry? {
         guard isOurs, let file = try? Files.open(path(for: key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
             let status = try? Files.status(of: file, name: directory), status.isRegular, status.st_uid == geteuid(), status.st_mode & 0o077 == 0,
             status.st_size <= Self.longestFile, let content = try? Files.readAll(file, name: directory, limit: Self.longestFile)
         else { return nil }
-        let header = Self.header(key)
-        guard (content.count - header.count) % 8 == 0, content.count > header.count, memcmp(content, header, header.count) == 0 else { return nil }
-        let count = (content.count - header.count) / 8
-        return [UInt64](unsafeUninitializedCapacity: count) { words, initialized in
-            content.withUnsafeBytes { bytes in
-                for index in 0..<count { (words.baseAddress! + index).initialize(to: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: header.count + index * 8, as: UInt64.self))) }
+        // After the key a word that says whether there is a listener, and the instructions.
+        let words = (content.count - key.count) / 8
+        guard words > 1, content.count == key.count + words * 8, memcmp(content, key, key.count) == 0 else { return nil }
+        return content.withUnsafeBytes { bytes in
+            func word(_ index: Int) -> UInt64 { UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: key.count + index * 8, as: UInt64.self)) }
+            let program = [UInt64](unsafeUninitializedCapacity: words - 1) { words, initialized in
+                for index in 0..<words.count { (words.baseAddress! + index).initialize(to: word(index + 1)) }
+                initialized = words.count
             }
-            initialized = count
+            return Entry(program: program, notifies: word(0) != 0)
         }
     }
-
-    private static func header(_ key: [UInt8]) -> [UInt8] { magic + withUnsafeBytes(of: UInt64(key.count).littleEndian) { Array($0) } + key }
 
     /// Checked without following a link: one that somebody put there leads nowhere.
     private var isOurs: Bool {
@@ -87,11 +76,11 @@ struct SeccompCache {
     // MARK: Writing
 
     /// Keeps a program. That this is not possible is no error.
-    func store(_ program: [UInt64], for key: [UInt8]) {
+    func store(_ entry: Entry, for key: [UInt8]) {
         if mkdir(directory, 0o700) != 0, errno != EEXIST { return }
         guard isOurs else { return }
         if let files = try? Files.entries(of: directory), files.count >= Self.limit { for file in files { unlink("\(directory)/\(file)") } }
-        let content = Self.header(key) + program.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * UInt64($0))) } }
+        let content = key + ([entry.notifies ? 1 : 0] + entry.program).flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * UInt64($0))) } }
         // Complete or not there, whoever reads meanwhile.
         try? Files.replace(path(for: key), with: content, mode: 0o600)
     }

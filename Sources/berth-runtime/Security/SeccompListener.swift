@@ -8,8 +8,7 @@ import OCISpec
 /// Spec: OCI runtime-spec, config-linux.md#seccomp (`listenerPath`), runtime.md "The Container Process State".
 enum SeccompListener {
     /// What is checked before anything is started.
-    static func check(_ seccomp: RuntimeSpec.Linux.Seccomp) throws(RuntimeError) {
-        let notifies = seccomp.syscalls.contains { $0.action == "SCMP_ACT_NOTIFY" }
+    static func check(_ seccomp: RuntimeSpec.Linux.Seccomp, notifies: Bool) throws(RuntimeError) {
         let path = seccomp.listenerPath ?? ""
         if notifies && path.isEmpty { throw SeccompCompiler.invalid("listenerPath: SCMP_ACT_NOTIFY needs a listener") }
         if !path.isEmpty && !path.hasPrefix("/") { throw SeccompCompiler.invalid("listenerPath: \(path.debugDescription) is not an absolute path") }
@@ -17,9 +16,9 @@ enum SeccompListener {
     }
 
     /// The same for what arrived from the init: exactly one descriptor, which is closed afterwards.
-    static func forward(_ descriptors: [CInt], _ seccomp: RuntimeSpec.Linux.Seccomp?, pid: Int32, state: RuntimeState) throws(RuntimeError) {
+    static func forward(_ descriptors: [CInt], _ filter: SeccompFilter?, pid: Int32, state: RuntimeState) throws(RuntimeError) {
         let files = descriptors.map { OwnedFDBox($0) }
-        guard let seccomp, let path = seccomp.listenerPath, files.count == 1 else { throw RuntimeError(.internalError, "seccomp notification without a listener") }
+        guard let seccomp = filter?.profile, let path = seccomp.listenerPath, files.count == 1 else { throw RuntimeError(.internalError, "seccomp notification without a listener") }
         try send(files[0].file, to: path, metadata: seccomp.listenerMetadata, pid: pid, state: state)
     }
 

@@ -115,7 +115,7 @@ struct SpecBuilder: Sendable {
         linux.maskedPaths = isPrivileged ? [] : record.maskedPaths ?? []
         linux.readonlyPaths = isPrivileged ? [] : record.readonlyPaths ?? []
         linux.sysctl = sysctls
-        linux.seccomp = context.seccomp
+        linux.seccomp = context.seccomp.map { .known($0) }
         if let propagation = rootPropagation { linux.rootfsPropagation = propagation }
         return linux
     }

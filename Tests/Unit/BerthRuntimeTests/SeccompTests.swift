@@ -1,4 +1,5 @@
 import Glibc
+import JSONCodec
 import OCISpec
 import Testing
 
@@ -106,9 +107,9 @@ private let allow: UInt32 = 0x7FFF_0000, refuse: UInt32 = 0x0005_0001, unknown: 
 
     @Test func `a profile that says nothing of flags keeps speculative loads, an empty list does not`() throws {
         var profile = profile
-        #expect(try SeccompFilter(profile).flags == SeccompFilter.flagSpecAllow)
+        #expect(try SeccompFilter(.known(profile)).flags == SeccompFilter.flagSpecAllow)
         profile.flags = []
-        #expect(try SeccompFilter(profile).flags == 0)
+        #expect(try SeccompFilter(.known(profile)).flags == 0)
     }
 
     @Test func `what is wrong is named by its field`() {
@@ -116,7 +117,7 @@ private let allow: UInt32 = 0x7FFF_0000, refuse: UInt32 = 0x0005_0001, unknown: 
             var changed = profile
             change(&changed)
             do throws(RuntimeError) {
-                _ = try SeccompFilter(changed)
+                _ = try SeccompFilter(.known(changed))
                 return "accepted"
             } catch { return error.message }
         }
@@ -141,6 +142,8 @@ private let allow: UInt32 = 0x7FFF_0000, refuse: UInt32 = 0x0005_0001, unknown: 
         try body(root)
     }
 
+    private func cacheKey(of profile: RuntimeSpec.Linux.Seccomp) throws -> [UInt8] { SeccompCache.key(of: try RuntimeSpec.Linux.SeccompProfile.known(profile).text()) }
+
     private func file(in root: String) -> String? {
         var match = glob_t()
         defer { globfree(&match) }
@@ -150,16 +153,16 @@ private let allow: UInt32 = 0x7FFF_0000, refuse: UInt32 = 0x0005_0001, unknown: 
 
     @Test func `a program is kept for exactly one profile`() throws {
         try withRoot { root in
-            let cache = SeccompCache(root: root), key = SeccompCache.key(of: profile)
+            let cache = SeccompCache(root: root), key = try cacheKey(of: profile)
             #expect(cache.program(for: key) == nil)
-            cache.store([1, 2, 3], for: key)
-            #expect(cache.program(for: key) == [1, 2, 3])
+            cache.store(.init(program: [1, 2, 3], notifies: true), for: key)
+            #expect(cache.program(for: key) == .init(program: [1, 2, 3], notifies: true))
             var other = profile
             other.syscalls[1].args[0].value = 39
-            #expect(cache.program(for: SeccompCache.key(of: other)) == nil)
+            #expect(cache.program(for: try cacheKey(of: other)) == nil)
             // Even where the names of the files collide, the profile in the file decides.
             let path = try #require(file(in: root))
-            cache.store([4], for: SeccompCache.key(of: other))
+            cache.store(.init(program: [4], notifies: false), for: try cacheKey(of: other))
             #expect(rename(path, path + ".x") == 0)
             let second = try #require(file(in: root))
             #expect(rename(second, path) == 0)
@@ -167,15 +170,34 @@ private let allow: UInt32 = 0x7FFF_0000, refuse: UInt32 = 0x0005_0001, unknown: 
         }
     }
 
+    @Test func `a profile whose program is known is not read, and is the same filter`() throws {
+        try withRoot { root in
+            let cache = SeccompCache(root: root)
+            func filter(_ rules: String) throws -> SeccompFilter {
+                let text = "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"listenerPath\":\"/run/agent\",\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"],\"syscalls\":[\(rules)]}"
+                return try SeccompFilter(try JSON.read(from: Array(text.utf8)), cache: cache)
+            }
+            let rules = "{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\"},{\"names\":[\"mount\"],\"action\":\"SCMP_ACT_NOTIFY\"}"
+            let first = try filter(rules), second = try filter(rules)
+            for filter in [first, second] {
+                #expect(filter.notifies && filter.flags == SeccompFilter.flagLog | SeccompFilter.flagNewListener && filter.profile.listenerPath == "/run/agent")
+            }
+            #expect(first.program == second.program && !first.program.isEmpty)
+            // What was never compiled is read, and its fields are named.
+            #expect(throws: RuntimeError.self) { try filter("{\"names\":[\"read\"]}") }
+            #expect(throws: RuntimeError.self) { try filter("{\"names\":[\"read\"],\"action\":\"SCMP_ACT_X\"}") }
+        }
+    }
+
     @Test func `what others could have written is not believed`() throws {
         try withRoot { root in
-            let cache = SeccompCache(root: root), key = SeccompCache.key(of: profile)
-            cache.store([1], for: key)
+            let cache = SeccompCache(root: root), key = try cacheKey(of: profile)
+            cache.store(.init(program: [1], notifies: false), for: key)
             let path = try #require(file(in: root))
             chmod(path, 0o666)
             #expect(cache.program(for: key) == nil)
             chmod(path, 0o600)
-            #expect(cache.program(for: key) == [1])
+            #expect(cache.program(for: key) == .init(program: [1], notifies: false))
             chmod("\(root)/.seccomp", 0o755)
             #expect(cache.program(for: key) == nil)
             chmod("\(root)/.seccomp", 0o700)
@@ -185,7 +207,7 @@ private let allow: UInt32 = 0x7FFF_0000, refuse: UInt32 = 0x0005_0001, unknown: 
             #expect(unlink(path) == 0)
             #expect(rename("\(root)/.seccomp", "\(root)/away") == 0)
             #expect(symlink("\(root)/away", "\(root)/.seccomp") == 0)
-            cache.store([1], for: key)
+            cache.store(.init(program: [1], notifies: false), for: key)
             #expect(cache.program(for: key) == nil)
         }
     }

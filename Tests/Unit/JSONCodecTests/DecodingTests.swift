@@ -120,3 +120,27 @@ private func message(_ text: String, limits: JSON.Limits = .standard) -> String 
         #expect(message(#"{"name":"","list":[1,2,3,4]}"#, limits: .init(values: 6)) == "line 1, column 23: more than the allowed 6 values")
     }
 }
+
+/// The parser goes over strings in steps of eight bytes.
+@Suite struct StringTests {
+    @Test(arguments: 0...18) func `every byte at every place of a string is what it is`(_ length: Int) throws {
+        for place in 0..<length {
+            for byte in UInt8.min ... .max {
+                var text = [UInt8](repeating: UInt8(ascii: "x"), count: length)
+                text[place] = byte
+                let read = try? JSON.decode([String].self, from: Array("[\"".utf8) + text + Array("\",\"y\"]".utf8))
+                switch byte {
+                case UInt8(ascii: "\""), UInt8(ascii: "\\"), ..<0x20, 0x80...: #expect(read == nil, "\(byte) at \(place)")
+                default: #expect(read == [String(decoding: text, as: UTF8.self), "y"], "\(byte) at \(place)")
+                }
+            }
+        }
+    }
+
+    @Test(arguments: 0...18) func `what stands for a character is read at every place`(_ length: Int) throws {
+        for (written, read) in [("\\\"", "\""), ("\\\\", "\\"), ("\\u00e9", "é"), ("é", "é"), ("🙂", "🙂"), ("\\ud83d\\ude42", "🙂")] {
+            let padding = String(repeating: "-", count: length)
+            #expect(try JSON.decode([String].self, from: Array("[\"\(padding)\(written)\(padding)\"]".utf8)) == ["\(padding)\(read)\(padding)"])
+        }
+    }
+}

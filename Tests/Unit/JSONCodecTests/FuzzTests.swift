@@ -51,7 +51,7 @@ private struct Seeded: RandomNumberGenerator {
         var random = Seeded(state: seed)
         let spec = RuntimeSpec(
             process: .init(args: ["a", "é"], env: ["X=\u{1F600}"], cwd: "/", rlimits: [.init(type: "RLIMIT_NOFILE", soft: 1, hard: .max)]),
-            annotations: ["a\n": "\\"], linux: .init(seccomp: .init(defaultAction: "x", syscalls: [.init(names: ["y"], action: "z")])))
+            annotations: ["a\n": "\\"], linux: .init(seccomp: .known(.init(defaultAction: "x", syscalls: [.init(names: ["y"], action: "z")]))))
         let text = try JSON.encode(spec)
         for _ in 0..<300 {
             var damaged = text

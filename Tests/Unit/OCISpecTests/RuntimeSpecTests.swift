@@ -54,13 +54,13 @@ import Testing
         devices: [.init(path: "/dev/x", type: "c", major: 1, minor: 3, fileMode: 0o666, uid: 1, gid: 2)], netDevices: ["eth1": .init(name: "x")],
         cgroupsPath: "/c", resources: resources, rootfsPropagation: "slave", maskedPaths: ["/x"], readonlyPaths: ["/y"], mountLabel: "m",
         sysctl: ["net.a": "1"],
-        seccomp: .init(
+        seccomp: .known(.init(
             defaultAction: "SCMP_ACT_ERRNO", defaultErrnoRet: 1, architectures: ["SCMP_ARCH_X86_64"], flags: ["F"], listenerPath: "/s", listenerMetadata: "m",
             syscalls: [
                 .init(
                     names: ["personality"], action: "SCMP_ACT_ALLOW", errnoRet: 2,
                     args: [.init(index: 0, value: 0xFFFF_FFFF_FFFF_FFFF, valueTwo: 1, op: "SCMP_CMP_MASKED_EQ")])
-            ]),
+            ])),
         intelRdt: .init(closID: "c", schemata: ["L3:0=f"], l3CacheSchema: "L3", memBwSchema: "MB", enableMonitoring: true),
         memoryPolicy: .init(mode: "MPOL_BIND", nodes: "0", flags: ["F"]), personality: .init(domain: "LINUX32", flags: ["F"]))
 
@@ -90,7 +90,7 @@ import Testing
     private static func emptyFields(_ value: Any, _ path: String = "") -> [String] {
         let mirror = Mirror(reflecting: value)
         switch mirror.displayStyle {
-        case .optional: return mirror.children.first.map { emptyFields($0.value, path) } ?? [path]
+        case .optional, .enum: return mirror.children.first.map { emptyFields($0.value, path) } ?? [path]
         case .struct, .collection, .dictionary, .tuple:
             if mirror.children.isEmpty { return value is String ? [] : [path] }
             return mirror.children.flatMap { emptyFields($0.value, "\(path).\($0.label ?? "")") }
@@ -114,7 +114,11 @@ import Testing
     ]) func `both ways of reading agree on what a document says and on why it is refused`(_ text: String) {
         func outcome(_ body: () throws -> RuntimeSpec) -> String { do { return "\(try body())" } catch { return "refused: \(error)" } }
         let bytes = Array(text.utf8)
-        let read = outcome { try JSON.read(RuntimeSpec.self, from: bytes) }
+        let read = outcome {
+            let spec = try JSON.read(RuntimeSpec.self, from: bytes)
+            _ = try spec.linux?.seccomp?.read()
+            return spec
+        }
         let decoded = outcome { try JSON.decode(RuntimeSpec.self, from: bytes) }
         #expect(read == decoded)
     }
