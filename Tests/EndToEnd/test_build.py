@@ -43,6 +43,10 @@ def image(name, docker):
     docker.run("image", "prune", "-f")
 
 
+def pack(program, data):
+    return subprocess.run([program, "-c"], input=data, capture_output=True, check=True).stdout
+
+
 def said(result):
     """What a build printed, with the identifiers taken out."""
     return re.sub(r"\b[0-9a-f]{12}\b", "ID", re.sub(r"sha256:[0-9a-f]{64}", "SHA", result.stdout)).replace("\r", "")
@@ -126,12 +130,15 @@ def test_add_unpacks_archives_and_fetches_addresses(docker, context, image, tmp_
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         plain = tar(**{"in/plain": b"1"})
-        packed = subprocess.run(["gzip"], input=tar(**{"in/packed": b"2"}), capture_output=True, check=True).stdout
-        other = subprocess.run(["gzip"], input=b"no archive", capture_output=True, check=True).stdout
+        packings = ("gzip", "bzip2", "xz", "zstd")
+        packed = {f"{p}.archive": pack(p, tar(**{f"in/{p}": b"2"})) for p in packings}
+        # Neither an archive nor, at its very start, anything that can be unpacked: taken as they are.
+        others = {f"{p}.other": pack(p, b"no archive") for p in packings} | {"xz.damaged": pack("xz", plain)[:20] + b"x" * 500}
         url = f"http://127.0.0.1:{server.server_port}/page"
-        folder = context(f"ADD a.tar b.tar.gz c.gz /x/\nCOPY a.tar /y/\nADD {url} /u/\nADD {url} /named", **{"a.tar": plain, "b.tar.gz": packed, "c.gz": other})
+        folder = context(f"ADD a.tar *.archive *.other *.damaged /x/\nCOPY a.tar /y/\nADD {url} /u/\nADD {url} /named", **{"a.tar": plain}, **packed, **others)
         docker.ok("build", "-t", image, folder)
-        assert docker.ok("run", "--rm", image, "find", "/x", "/y", "/u", "/named", "-type", "f").split() == ["/x/c.gz", "/x/in/packed", "/x/in/plain", "/y/a.tar", "/u/page", "/named"]
+        expected = {f"/x/{name}" for name in others} | {f"/x/in/{p}" for p in packings} | {"/x/in/plain", "/y/a.tar", "/u/page", "/named"}
+        assert set(docker.ok("run", "--rm", image, "find", "/x", "/y", "/u", "/named", "-type", "f").split()) == expected
         assert docker.ok("run", "--rm", image, "stat", "-c", "%a %Y", "/u/page") == "600 1000000000"
         assert "failed to GET" in docker.fails("build", context(f"ADD {url}x /u"))
     finally:
@@ -215,7 +222,7 @@ def test_a_quiet_build_says_its_id_and_a_failed_one_everything(cli, context, ima
 def test_contexts_come_from_standard_input_too(cli, context, image):
     assert "from a Dockerfile alone" in cli.run("build", "-t", image, "-", input=f"FROM {IMAGE}\nRUN echo from a Dockerfile alone").stdout
     archive = tar(**{"other/File": f"FROM {IMAGE}\nCOPY a /a\nRUN cat /a".encode(), "a": b"from an archive"})
-    for body in (archive, subprocess.run(["gzip"], input=archive, capture_output=True, check=True).stdout):
+    for body in (archive, *(pack(program, archive) for program in ("gzip", "bzip2", "xz", "zstd"))):
         assert b"from an archive" in cli.run("build", "--no-cache", "-f", "other/File", "-", input=body).stdout
     folder = context("RUN false", file="kept")
     assert "kept" in cli.run("build", "-f", "-", folder, input=f"FROM {IMAGE}\nCOPY . /all\nRUN ls /all; cat /all/file").stdout

@@ -1,13 +1,15 @@
 """docker cp, diff and export: files into and out of containers that run, that do not, and that never did."""
 import io
 import json
+import random
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
 from conftest import IMAGE
-from engine import ForeignEngine
+from engine import ForeignEngine, wait_for
 
 
 @pytest.fixture(params=["created", "running", "stopped"])
@@ -170,6 +172,33 @@ def test_no_program_of_a_container_is_run(engine, docker, name, program, magic):
     status, message = put(engine, name, "/tmp", magic + b"\0" * 600)
     assert status >= 400, message
     assert docker.run("exec", name, "ls", "/ran", "/tmp/ran").returncode != 0
+
+
+@pytest.mark.parametrize("program", ["gzip", "bzip2", "xz", "zstd"])
+def test_a_packed_archive_is_unpacked(engine, docker, name, container, program):
+    def packed(data):
+        return subprocess.run([program, "-c"], input=data, capture_output=True, check=True).stdout
+
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        info = tarfile.TarInfo("packed/file")
+        info.size = 300_000
+        tar.addfile(info, io.BytesIO(random.Random(1).randbytes(info.size)))
+    assert docker.run("cp", "-", f"{container}:/data", input=packed(plain.getvalue())).returncode == 0
+    out = subprocess.run(docker.argv("cp", f"{container}:/data/packed/file", "-"), env=docker.env(), capture_output=True, check=True).stdout
+    assert tarfile.open(fileobj=io.BytesIO(out)).extractfile("file").read() == random.Random(1).randbytes(300_000)
+    # Damaged in the middle, and cut off: an error that says what the program said, and no program that stays.
+    whole = packed(plain.getvalue())
+    status, message = put(engine, container, "/data", whole[:1000])
+    assert status == 500 and "end" in message.lower(), message
+    status, message = put(engine, container, "/data", whole[:200] + b"damaged" * 20 + whole[340:])
+    assert status == 500, message
+    assert put(engine, container, "/data", packed(b"no archive" * 100))[0] == 500
+    wait_for("the end of the programs", lambda: not [p for p in children(engine.berthd_pid()) if p != engine.supervisor_pid()])
+
+
+def children(pid):
+    return [int(p) for task in Path(f"/proc/{pid}/task").iterdir() for p in (task / "children").read_text().split()]
 
 
 @pytest.mark.parametrize("body,status,expected", [(b"", 200, ""), (b"garbage", 500, "unexpected EOF"), (b"g" * 600, 500, "invalid tar header")])

@@ -164,6 +164,17 @@ def test_changes_of_a_commit_see_the_variables_before_them(cli, name):
     assert config["WorkingDir"] == "/w/1x" and config["Labels"] == {"l": "21 of 2"}
 
 
+@pytest.mark.parametrize("program", ["gzip", "bzip2", "xz", "zstd"])
+def test_a_packed_archive_is_imported(docker, name, program):
+    packed = subprocess.run([program, "-c"], input=busybox_image(), capture_output=True, check=True).stdout
+    subprocess.run(docker.argv("import", "-", f"{name}:packed"), env=docker.env(), input=packed, check=True, capture_output=True)
+    assert docker.ok("run", "--rm", f"{name}:packed", "/bin/busybox", "echo", "unpacked") == "unpacked"
+    docker.ok("rmi", f"{name}:packed")
+    r = subprocess.run(docker.argv("import", "-", f"{name}:cut"), env=docker.env(), input=packed[:5000], capture_output=True)
+    assert r.returncode == 1 and b"end" in r.stderr.lower(), r.stderr
+    assert name not in docker.ok("images")
+
+
 def test_an_image_of_another_platform_can_be_inspected(cli, name):
     cli.ok("import", "--platform", "linux/riscv64", "-", f"{name}:foreign", input=busybox_image())
     seen = cli.inspect(f"{name}:foreign", "image")

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build=(libseccomp-dev libcap-dev libprotobuf-c-dev libsqlite3-dev libisal-dev libzstd-dev zlib1g-dev busybox-static pkg-config binutils)
-test=(nftables iproute2 curl jq procps util-linux docker-registry strace gcc libc6-dev file python3-pytest btrfs-progs xfsprogs attr skopeo umoci)
+test=(nftables iproute2 curl jq procps util-linux docker-registry strace gcc libc6-dev file python3-pytest btrfs-progs xfsprogs attr skopeo umoci gzip bzip2 xz-utils zstd)
 
 wanted=("${build[@]}")
 [[ ${1:-build} == test ]] && wanted+=("${test[@]}")

@@ -13,11 +13,10 @@ struct BuildContext: Sendable {
     private static let dockerfileLimit = 4 << 20
 
     /// - Parameter directory: empty, and the caller's to remove.
-    /// - Throws: `.unimplemented` for a packing that nobody here unpacks, else what is wrong with the archive.
+    /// - Throws: what is wrong with the archive.
     static func receive(_ body: RequestBody, into directory: String, _ trees: BuildFiles) async throws -> BuildContext {
         let upload = try await Upload.begin(body)
-        if let packing = ArchivePacking(upload.head) {
-            guard packing.isBuilt else { throw DaemonError.unimplemented("a build context compressed with \(packing.rawValue)") }
+        if ArchivePacking(upload.head) != nil {
             return BuildContext(files: try await trees.unpacked { try await upload.next().map { Data($0.readableBytesView) } })
         }
         let files = try await trees.directory(directory)

@@ -30,11 +30,12 @@ struct BuildFiles: Sendable {
         return try await BlockingThread.run { try ContainerFilesystem(.layers(layers, writable: writable), placing: [], at: place) }
     }
 
-    /// Unpacks a compressed archive. The supervisor does: it knows the packings.
+    /// Unpacks a compressed archive into a layer.
     ///
     /// - Throws: `NoArchive` when nothing of it is one.
-    func unpacked(_ next: @Sendable () async throws -> Data?) async throws -> ContainerFilesystem {
-        let archive = try await images.storeLayer(next, lease: lease)
+    func unpacked(_ next: @escaping @Sendable () async throws -> Data?) async throws -> ContainerFilesystem {
+        let archive: OCISpec.Descriptor
+        do { archive = try await images.storeLayer(next, lease: lease) } catch let failure as UnpackedSource.Failure where failure.isFromStart { throw NoArchive(reason: failure) }
         let mounts = try await client.prepare(key: ImageStoreClient.temporaryKey("build-\(Identifier.random(digits: 16))"), parent: "", lease: lease)
         let layers = try RootfsLayers(mounts)
         do { _ = try await client.apply(archive, onto: mounts, lease: lease) } catch {
@@ -71,22 +72,4 @@ struct BuildFiles: Sendable {
             return count == 0 ? nil : Data(bytes[..<count])
         }
     }
-}
-
-/// How an archive is packed, by its first bytes.
-enum ArchivePacking: String {
-    case gzip, bzip2, xz, zstd
-
-    private static let magics: [(ArchivePacking, [UInt8])] = [
-        (.gzip, [0x1F, 0x8B]), (.bzip2, Array("BZh".utf8)), (.xz, [0xFD, 0x37, 0x7A, 0x58, 0x5A]), (.zstd, [0x28, 0xB5, 0x2F, 0xFD]),
-    ]
-
-    init?(_ head: some Sequence<UInt8>) {
-        let head = Array(head.prefix(6))
-        guard let found = Self.magics.first(where: { head.starts(with: $0.1) }) else { return nil }
-        self = found.0
-    }
-
-    /// The supervisor unpacks it.
-    var isBuilt: Bool { self == .gzip || self == .zstd }
 }

@@ -119,8 +119,7 @@ extension BuildRun {
         for (index, source) in sources.enumerated() where !source.isFetched && !source.item.isDirectory {
             let item = source.item, tree = source.tree.files
             let head = try await BlockingThread.run { try LocalArchive.head(of: item, in: tree) }
-            guard let packing = ArchivePacking(head) else { continue }
-            guard packing.isBuilt else { throw DaemonError.unimplemented("unpacking \(item.name), which is compressed with \(packing.rawValue) (COPY takes it as it is)") }
+            guard ArchivePacking(head) != nil else { continue }
             do { result[index].unpacked = try await files.unpacked(BuildFiles.reader(try LocalArchive.open(item, in: tree))) } catch is BuildFiles.NoArchive {
                 // Taken as it is.
             }

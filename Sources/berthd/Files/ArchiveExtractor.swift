@@ -164,18 +164,15 @@ final class ArchiveStart: ByteSource {
 
     init(_ source: any ByteSource) { self.source = source }
 
-    /// - Throws: `.unimplemented` for a packed archive.
-    func requireTar() throws {
-        var buffer = [UInt8](repeating: 0, count: 6)
-        while held.count < 6 {
-            let count = try buffer.withUnsafeMutableBytes { try source.read(into: UnsafeMutableRawBufferPointer(rebasing: $0[..<(6 - held.count)])) }
+    /// The stream without its packing, if it has one.
+    func plain() throws -> any ByteSource {
+        var buffer = [UInt8](repeating: 0, count: ArchivePacking.headLength)
+        while held.count < buffer.count {
+            let count = try buffer.withUnsafeMutableBytes { try source.read(into: UnsafeMutableRawBufferPointer(rebasing: $0[..<($0.count - held.count)])) }
             if count == 0 { break }
             held += buffer[..<count]
         }
-        let packings: [(String, [UInt8])] = [("gzip", [0x1F, 0x8B]), ("bzip2", Array("BZh".utf8)), ("xz", [0xFD, 0x37, 0x7A, 0x58, 0x5A]), ("zstd", [0x28, 0xB5, 0x2F, 0xFD])]
-        for (name, magic) in packings where held.starts(with: magic) {
-            throw DaemonError.unimplemented("unpacking an archive compressed with \(name) into a container")
-        }
+        return try ArchivePacking(held).map { try UnpackedSource(self, $0) } ?? self
     }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {

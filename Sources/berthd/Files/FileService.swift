@@ -114,12 +114,15 @@ struct FileService: Sendable {
         let settled = settings
         async let _ = source.pump(body)
         defer { source.finish() }
+        // Here, and not in the container's namespace: what unpacks must be the host's program, whatever the container has made of that name.
+        let archive = try await BlockingThread.run { PlainArchive(source: try ArchiveStart(source).plain()) }
         try await files.perform {
             defer { source.finish() }
             do {
-                let start = ArchiveStart(source)
-                try start.requireTar()
-                try ArchiveExtractor(start, into: files, at: place.path, options: settled).extract()
+                try ArchiveExtractor(archive.source, into: files, at: place.path, options: settled).extract()
+                try (archive.source as? UnpackedSource)?.finish()
+            } catch let error as UnpackedSource.Failure {
+                throw DaemonError.internalError(error.description)
             } catch let error as TarError where error.code == .truncated {
                 throw DaemonError.internalError("unexpected EOF")
             } catch let error as TarError {
@@ -128,6 +131,11 @@ struct FileService: Sendable {
                 throw DaemonError.internalError("\(error.call) \(error.subject): \(error.errno.goDescription)")
             }
         }
+    }
+
+    /// Handed from the thread that looks at its start to the one that reads the rest.
+    private struct PlainArchive: @unchecked Sendable {
+        let source: any ByteSource
     }
 
     /// - Throws: `.invalidArgument` in dockerd's words when the path is in a place that the container cannot write to.

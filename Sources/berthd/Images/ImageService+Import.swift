@@ -2,6 +2,7 @@ import ContainerdAPI
 import Crypto
 import DockerAPI
 import FoundationEssentials
+import NIOCore
 import OCISpec
 
 /// `docker import` and `docker commit`.
@@ -21,7 +22,7 @@ extension ImageService {
     /// Makes an image of one layer from a root filesystem's archive.
     ///
     /// - Returns: the image's ID.
-    func importArchive(_ request: ImportRequest, next: @Sendable () async throws -> Data?) async throws -> String {
+    func importArchive(_ request: ImportRequest, next: @escaping @Sendable () async throws -> Data?) async throws -> String {
         let reference = request.repository.isEmpty ? nil : try Self.tagged(request.repository, tag: request.tag)
         var execution = ImageConfig.Execution()
         try ConfigChange.apply(request.changes, to: &execution)
@@ -53,8 +54,20 @@ extension ImageService {
         return target.digest.description
     }
 
-    /// Writes the archive into the content store as it comes, compressed or not. Nothing of it stays when that fails.
-    func storeLayer(_ next: @Sendable () async throws -> Data?, lease: String) async throws -> OCISpec.Descriptor {
+    /// Writes the archive into the content store as it comes, or without its packing where layers are not packed so. Nothing of it stays when that fails.
+    ///
+    /// - Throws: `UnpackedSource.Failure` for what cannot be unpacked.
+    func storeLayer(_ next: @escaping @Sendable () async throws -> Data?, lease: String) async throws -> OCISpec.Descriptor {
+        let start = try await StreamStart.read(next)
+        guard let packing = ArchivePacking(start.head), !packing.isOfLayers else { return try await storeAsItIs(start.next, lease: lease) }
+        let source = BodySource()
+        async let _ = source.pump { try await start.next().map { ByteBuffer(bytes: $0) } }
+        defer { source.finish() }
+        let plain = PlainStream(source, packing)
+        return try await storeAsItIs({ try await BlockingThread.run { try plain.next() } }, lease: lease)
+    }
+
+    private func storeAsItIs(_ next: @Sendable () async throws -> Data?, lease: String) async throws -> OCISpec.Descriptor {
         let writer = try await ContentWriter.open(client, ref: "berth-import-\(Identifier.random(digits: 16))", lease: lease)
         do { return try await writeLayer(next, to: writer) } catch {
             await writer.abandon(client)
@@ -84,18 +97,18 @@ extension ImageService {
             size = 1024
             try await writer.write(head)
         }
-        let mediaType = try Self.layerMediaType(Array(head))
+        let mediaType = Self.layerMediaType(Array(head))
         let digest = OCISpec.Digest(bytes: hash.finalize())
         try await writer.commit(digest: digest, labels: [:])
         return OCISpec.Descriptor(mediaType: mediaType, digest: digest, size: size)
     }
 
-    private static func layerMediaType(_ head: [UInt8]) throws -> String {
-        if head.starts(with: [0x1F, 0x8B]) { return OCISpec.MediaType.ociLayerGzip }
-        if head.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) { return OCISpec.MediaType.ociLayerZstd }
-        if head.starts(with: Array("BZh".utf8)) { throw DaemonError.unimplemented("importing an archive compressed with bzip2") }
-        if head.starts(with: [0xFD, 0x37, 0x7A, 0x58, 0x5A]) { throw DaemonError.unimplemented("importing an archive compressed with xz") }
-        return OCISpec.MediaType.ociLayer
+    private static func layerMediaType(_ head: [UInt8]) -> String {
+        switch ArchivePacking(head) {
+        case .gzip: OCISpec.MediaType.ociLayerGzip
+        case .zstd: OCISpec.MediaType.ociLayerZstd
+        case .bzip2, .xz, nil: OCISpec.MediaType.ociLayer
+        }
     }
 
     /// Gives a new image its name, or keeps it without one.

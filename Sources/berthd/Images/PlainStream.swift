@@ -1,0 +1,45 @@
+import FoundationEssentials
+import Synchronization
+
+/// A stream whose first bytes were looked at.
+struct StreamStart: Sendable {
+    /// What tells a packing, or all there is.
+    let head: Data
+    /// The whole stream, the head included.
+    let next: @Sendable () async throws -> Data?
+
+    static func read(_ next: @escaping @Sendable () async throws -> Data?) async throws -> StreamStart {
+        var pieces: [Data] = [], head = Data()
+        while head.count < ArchivePacking.headLength, let piece = try await next() {
+            head.append(piece.prefix(ArchivePacking.headLength - head.count))
+            pieces.append(piece)
+        }
+        let held = Mutex(pieces)
+        return StreamStart(head: head) {
+            if let piece = held.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) { return piece }
+            return try await next()
+        }
+    }
+}
+
+/// A packed stream without its packing, in pieces. The program is started with the first one.
+///
+/// Safety: one call after the other.
+final class PlainStream: @unchecked Sendable {
+    private let source: BodySource
+    private let packing: ArchivePacking
+    private var unpacked: UnpackedSource?
+
+    init(_ source: BodySource, _ packing: ArchivePacking) {
+        (self.source, self.packing) = (source, packing)
+    }
+
+    /// Blocks.
+    func next() throws -> Data? {
+        let stream = try unpacked ?? UnpackedSource(source, packing)
+        unpacked = stream
+        var bytes = [UInt8](repeating: 0, count: 1 << 18)
+        let count = try bytes.withUnsafeMutableBytes { try stream.read(into: $0) }
+        return count == 0 ? nil : Data(bytes[..<count])
+    }
+}
