@@ -19,8 +19,10 @@ struct JSONParser {
     /// The document's nodes.
     static func nodes(of text: UnsafeBufferPointer<UInt8>, limits: JSON.Limits) throws(Failure) -> [JSONDocument.Node] {
         var outcome: Result<Void, Failure> = .success(())
-        // A value has two characters with what separates it from the next one; the last one stands alone. What is not used of this is never touched.
-        let nodes = [JSONDocument.Node](unsafeUninitializedCapacity: min(text.count / 2 + 2, limits.values)) { nodes, count in
+        // A value or key has two characters, with the separator before it or, where it is the first of its container, with what closes that. Only those that are not
+        // closed yet have one alone. What is not used of this is never touched.
+        let capacity = text.count / 2 + limits.depth + 2
+        let nodes = [JSONDocument.Node](unsafeUninitializedCapacity: min(capacity, limits.values)) { nodes, count in
             var parser = JSONParser(text: text, nodes: nodes, limits: limits)
             outcome = Result { () throws(Failure) in try parser.parse() }
             count = parser.count
@@ -124,7 +126,8 @@ struct JSONParser {
     }
 
     private mutating func append(_ node: JSONDocument.Node) throws(Failure) {
-        guard count < limits.values else { throw failure("more than the allowed \(limits.values) values") }
+        // The buffer has room for all that there can be, up to the limit; it ends here in any case.
+        guard count < nodes.count else { throw failure("more than the allowed \(limits.values) values") }
         nodes.initializeElement(at: count, to: node)
         count += 1
     }

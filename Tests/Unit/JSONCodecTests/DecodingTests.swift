@@ -144,3 +144,33 @@ private func message(_ text: String, limits: JSON.Limits = .standard) -> String 
         }
     }
 }
+
+/// A document has as many values as its length allows, and no more: room for them is made beforehand.
+@Suite struct DenseDocumentTests {
+    @Test(arguments: [("[", "]"), ("[1,", ""), ("[[],", ""), ("{\"\":", "}"), ("{\"\":[", ""), ("[{\"\":1},", "")]) func `containers that are not closed are refused for that`(_ open: String, _ close: String) {
+        for count in 1...200 {
+            let text = String(repeating: open, count: count)
+            do throws(JSONError) {
+                _ = try JSON.root(of: Array(text.utf8))
+                Issue.record("accepted")
+            } catch { #expect(error.problem.contains("ends too early") || error.problem.contains("deeper than the allowed 64") || error.problem.contains("in quotes"), "\(count): \(error)") }
+            if !close.isEmpty, count <= 60 {
+                #expect((try? JSON.root(of: Array((text + (open == "[" ? "" : "1") + String(repeating: close, count: count)).utf8))) != nil)
+            }
+        }
+    }
+
+    @Test func `short values side by side are all there`() throws {
+        for count in 1...300 {
+            #expect(try JSON.decode([Int].self, from: Array("[\(Array(repeating: "1", count: count).joined(separator: ","))]".utf8)).count == count)
+            #expect(try JSON.decode([[Int]].self, from: Array("[\(Array(repeating: "[]", count: count).joined(separator: ","))]".utf8)).count == count)
+            #expect(try JSON.decode([String].self, from: Array("[\(Array(repeating: "\"\"", count: count).joined(separator: ","))]".utf8)).count == count)
+        }
+    }
+
+    @Test func `the limit of values holds`() {
+        let limits = JSON.Limits(values: 10)
+        #expect((try? JSON.root(of: Array("[1,1,1,1,1,1,1,1,1]".utf8), limits: limits)) != nil)
+        #expect(throws: JSONError.self) { try JSON.root(of: Array("[1,1,1,1,1,1,1,1,1,1]".utf8), limits: limits) }
+    }
+}
