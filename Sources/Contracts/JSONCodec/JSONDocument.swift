@@ -5,10 +5,10 @@ import Glibc
 /// A container is followed by what it contains and knows where that ends, so the whole document is one array, and the path of a value can be found
 /// from its position when a message needs it; nothing is built for fields that nobody asks for.
 final class JSONDocument: Sendable {
-    enum Kind: UInt8, Sendable { case null, `true`, `false`, number, string, array, object }
+    enum Kind: UInt8 { case null, `true`, `false`, number, string, array, object }
 
     /// One value or key. 20 bytes.
-    struct Node: Sendable {
+    struct Node {
         var kind: Kind
         /// The string has escapes.
         var isEscaped = false

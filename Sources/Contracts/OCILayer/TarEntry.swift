@@ -88,6 +88,15 @@ package protocol ByteSource: AnyObject {
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int
 }
 
+extension ByteSource {
+    /// Reads to the end.
+    package func drain() throws {
+        try withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 16) { buffer in
+            while try read(into: buffer) > 0 {}
+        }
+    }
+}
+
 /// Where an archive's bytes go. Blocks; called on one thread at a time.
 package protocol ByteSink: AnyObject {
     /// Takes all of `bytes`, which are only valid during the call.

@@ -177,8 +177,7 @@ final class ContentStore: Sendable {
         // Most blobs are new: that costs no write.
         guard try database.read({ db in try Self.anyNamespace(has: digest, db) }) != nil else { return false }
         return try database.write { db in
-            // Between the two, whoever had it may have let it go.
-            if let lease, try Self.claim(digest, for: lease, in: namespace, db) != nil { return true }
+            // Between the two, whoever had it may have let it go. Where that is this namespace, the row stays as it is.
             guard let size = try Self.anyNamespace(has: digest, db) else { return false }
             try insert(digest, size: size, labels: [:], in: namespace, lease: lease, db)
             return true

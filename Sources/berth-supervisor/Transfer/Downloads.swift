@@ -149,10 +149,7 @@ final class Downloads: Sendable {
     /// Downloads a blob, or waits for the download that runs.
     func bring(_ descriptor: Descriptor, from client: RegistryClient, labels: [String: String], in namespace: String, lease: String) async throws {
         let download = join(descriptor, from: client, labels: labels, in: namespace, lease: lease)
-        let end = FirstCall()
-        let leave: @Sendable () -> Void = { [self] in if end.isFirst() { self.leave(download, in: namespace) } }
-        defer { leave() }
-        try await withTaskCancellationHandler { try await wait(for: download) } onCancel: { leave() }
+        try await leavingOnce { [self] in leave(download, in: namespace) } _: { try await wait(for: download) }
     }
 
     // MARK: Fetching

@@ -76,8 +76,7 @@ struct ImportTransfer {
 
     private func unpack(_ descriptor: Descriptor, _ manifest: ImageManifest, _ name: String, unpacks: [PlatformMatcher]) async throws {
         let children = [manifest.config] + manifest.layers
-        for child in children where try await engine.claim(child.digest, for: lease, in: namespace) == nil { return }
-        guard !unpacks.isEmpty, MediaType.isConfig(manifest.config.mediaType), manifest.layers.allSatisfy({ MediaType.isLayer($0.mediaType) })
+        guard try await engine.claim(children.map(\.digest), for: lease, in: namespace), !unpacks.isEmpty, MediaType.isConfig(manifest.config.mediaType), manifest.layers.allSatisfy({ MediaType.isLayer($0.mediaType) })
         else { return }
         let config = try ImageDocuments.config(try await engine.read(manifest.config, in: namespace), manifest.config)
         // A manifest alone tells its platform by its configuration.

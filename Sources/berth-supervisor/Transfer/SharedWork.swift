@@ -12,6 +12,14 @@ final class FirstCall: Sendable {
     }
 }
 
+/// Runs `body` and calls `leave` once: when that ends, or as soon as this task is cancelled.
+func leavingOnce<Value: Sendable>(_ leave: @escaping @Sendable () -> Void, _ body: () async throws -> Value) async throws -> Value {
+    let end = FirstCall()
+    let leaveOnce: @Sendable () -> Void = { if end.isFirst() { leave() } }
+    defer { leaveOnce() }
+    return try await withTaskCancellationHandler(operation: body, onCancel: leaveOnce)
+}
+
 /// Work that is done once however many ask for it at the same time. When the last of them gives up, it is cancelled.
 final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private final class Entry: Sendable {
@@ -33,9 +41,7 @@ final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             running[key] = entry
             return entry
         }
-        let end = FirstCall()
-        let leave: @Sendable () -> Void = { [self] in
-            guard end.isFirst() else { return }
+        return try await leavingOnce { [self] in
             let isLast = entry.users.withLock { users in
                 users -= 1
                 return users == 0
@@ -43,8 +49,8 @@ final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             guard isLast else { return }
             running.withLock { if $0[key] === entry { $0[key] = nil } }
             entry.task.cancel()
+        } _: {
+            try await entry.task.value
         }
-        defer { leave() }
-        return try await withTaskCancellationHandler { try await entry.task.value } onCancel: { leave() }
     }
 }

@@ -110,6 +110,11 @@ final class TransferEngine: Sendable {
         return try await database.write { db in try ContentStore.claim(digest, for: lease, in: namespace, db) }
     }
 
+    /// Whether the store has all of the blobs, which the lease keeps from then on.
+    func claim(_ digests: [Digest], for lease: String, in namespace: String) async throws -> Bool {
+        try await database.write { db in try digests.allSatisfy { try ContentStore.claim($0, for: lease, in: namespace, db) != nil } }
+    }
+
     // MARK: Images
 
     /// Gives a descriptor the names that the client's `ImageStore` asks for; returns them.

@@ -168,15 +168,6 @@ final class Unpacker: Sendable {
     }
 }
 
-extension ByteSource {
-    /// Reads to the end.
-    func drain() throws {
-        try withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 16) { buffer in
-            while try read(into: buffer) > 0 {}
-        }
-    }
-}
-
 /// Counts what passes.
 final class CountingSource: ByteSource {
     private let source: any ByteSource

@@ -15,8 +15,8 @@ struct BuildContext: Sendable {
     /// - Parameter directory: empty, and the caller's to remove.
     /// - Throws: what is wrong with the archive.
     static func receive(_ body: RequestBody, into directory: String, _ trees: BuildFiles) async throws -> BuildContext {
-        let upload = try await Upload.begin(body)
-        if ArchivePacking(upload.head) != nil {
+        let upload = try await StreamStart.read({ try await body.next() }, bytes: \.readableBytesView)
+        if upload.packing != nil {
             return BuildContext(files: try await trees.unpacked { try await upload.next().map { Data($0.readableBytesView) } })
         }
         let files = try await trees.directory(directory)
@@ -75,29 +75,5 @@ struct BuildContext: Sendable {
 
     private static func ignorePatterns(_ text: String) throws(DaemonError) -> IgnorePatterns {
         do throws(IgnorePatternError) { return try IgnorePatterns(file: text) } catch { throw .internalError("error reading .dockerignore: \(error)") }
-    }
-
-    /// A body whose first bytes were looked at.
-    private final class Upload: Sendable {
-        let head: [UInt8]
-        private let first: Exclusive<[ByteBuffer]>
-        private let body: RequestBody
-
-        private init(_ body: RequestBody, _ first: [ByteBuffer]) {
-            self.body = body
-            self.first = Exclusive(first)
-            head = Array(first.flatMap { Array($0.readableBytesView.prefix(6)) }.prefix(6))
-        }
-
-        static func begin(_ body: RequestBody) async throws -> Upload {
-            var first: [ByteBuffer] = []
-            while first.reduce(0, { $0 + $1.readableBytes }) < 6, let piece = try await body.next() { first.append(piece) }
-            return Upload(body, first)
-        }
-
-        func next() async throws -> ByteBuffer? {
-            if let piece = first.with({ $0.isEmpty ? nil : $0.removeFirst() }) { return piece }
-            return try await body.next()
-        }
     }
 }

@@ -10,7 +10,7 @@ enum LocalArchive {
     static func head(of item: SourceTree.Item, in files: ContainerFilesystem) throws -> [UInt8] {
         let file = try open(item, in: files)
         guard try file.status(on: item.name).kind == .file else { return [] }
-        var bytes = [UInt8](repeating: 0, count: 6)
+        var bytes = [UInt8](repeating: 0, count: ArchivePacking.headLength)
         let count = try bytes.withUnsafeMutableBytes { try file.readSome(into: $0, at: 0, on: item.name) }
         return Array(bytes[..<count])
     }

@@ -120,7 +120,8 @@ struct FileService: Sendable {
             defer { source.finish() }
             do {
                 try ArchiveExtractor(archive.source, into: files, at: place.path, options: settled).extract()
-                try (archive.source as? UnpackedSource)?.finish()
+                // Only the end of the packing says that what came was right.
+                try (archive.source as? UnpackedSource)?.drain()
             } catch let error as UnpackedSource.Failure {
                 throw DaemonError.internalError(error.description)
             } catch let error as TarError where error.code == .truncated {

@@ -67,13 +67,6 @@ final class UnpackedSource: ByteSource {
         return count
     }
 
-    /// Reads what comes after the archive's end: only the end of the packing says that what came was right.
-    func finish() throws {
-        try withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 16) { buffer in
-            while try read(into: buffer) > 0 {}
-        }
-    }
-
     private func end() throws {
         let said = String(decoding: (try? Files.readAll(messages, name: "messages", limit: 64 << 10)) ?? [], as: UTF8.self)
         let exit = try Children.wait(for: pid)

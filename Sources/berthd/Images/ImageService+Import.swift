@@ -58,8 +58,8 @@ extension ImageService {
     ///
     /// - Throws: `UnpackedSource.Failure` for what cannot be unpacked.
     func storeLayer(_ next: @escaping @Sendable () async throws -> Data?, lease: String) async throws -> OCISpec.Descriptor {
-        let start = try await StreamStart.read(next)
-        guard let packing = ArchivePacking(start.head), !packing.isOfLayers else { return try await storeAsItIs(start.next, lease: lease) }
+        let start = try await StreamStart.read(next) { $0 }
+        guard let packing = start.packing, !packing.isOfLayers else { return try await storeAsItIs(start.next, lease: lease) }
         let source = BodySource()
         async let _ = source.pump { try await start.next().map { ByteBuffer(bytes: $0) } }
         defer { source.finish() }
@@ -80,7 +80,7 @@ extension ImageService {
         var size: Int64 = 0
         var head = Data()
         while let piece = try await next() {
-            if head.count < 6 { head.append(piece.prefix(6 - head.count)) }
+            if head.count < ArchivePacking.headLength { head.append(piece.prefix(ArchivePacking.headLength - head.count)) }
             hash.update(data: piece)
             size += Int64(piece.count)
             var rest = piece[...]

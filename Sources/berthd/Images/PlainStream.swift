@@ -1,22 +1,23 @@
 import FoundationEssentials
-import Synchronization
 
 /// A stream whose first bytes were looked at.
-struct StreamStart: Sendable {
-    /// What tells a packing, or all there is.
-    let head: Data
-    /// The whole stream, the head included.
-    let next: @Sendable () async throws -> Data?
+struct StreamStart<Piece: Sendable>: Sendable {
+    /// nil where the stream is not packed.
+    let packing: ArchivePacking?
+    /// The whole stream, from its start.
+    let next: @Sendable () async throws -> Piece?
 
-    static func read(_ next: @escaping @Sendable () async throws -> Data?) async throws -> StreamStart {
-        var pieces: [Data] = [], head = Data()
+    static func read(
+        _ next: @escaping @Sendable () async throws -> Piece?, bytes: (Piece) -> some Collection<UInt8>
+    ) async throws -> StreamStart {
+        var pieces: [Piece] = [], head: [UInt8] = []
         while head.count < ArchivePacking.headLength, let piece = try await next() {
-            head.append(piece.prefix(ArchivePacking.headLength - head.count))
+            head += bytes(piece).prefix(ArchivePacking.headLength - head.count)
             pieces.append(piece)
         }
-        let held = Mutex(pieces)
-        return StreamStart(head: head) {
-            if let piece = held.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) { return piece }
+        let held = Exclusive(pieces)
+        return StreamStart(packing: ArchivePacking(head)) {
+            if let piece = held.with({ $0.isEmpty ? nil : $0.removeFirst() }) { return piece }
             return try await next()
         }
     }
