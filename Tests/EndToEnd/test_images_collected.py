@@ -51,19 +51,23 @@ def test_a_pull_keeps_what_it_finds_of_an_image_that_was_just_removed_and_a_list
                 failures.append(f"{tag}, turn {turn}: {answer}")
             engine.request("DELETE", f"/images/{reference}:{tag}")
 
-    def look():
+    # An image is there whole or not at all, whoever removes or pulls it meanwhile.
+    def look(*paths):
         while any(thread.is_alive() for thread in threads):
-            for path in ("/images/json", "/system/df", f"/images/{registry.name}/{name}:a/json", f"/images/{registry.name}/{name}:a/history"):
+            for path in paths:
                 status, answer = engine.request("GET", path)
                 if status != 200 and not (status == 404 and "o such image" in str(answer)):
                     failures.append(f"{path}: {status} {answer}")
+                if status == 200 and path.endswith(":a/json") and (answer["Os"] != "linux" or len(answer["RootFS"]["Layers"]) != 3):
+                    failures.append(f"{path}: {answer}")
 
     failures = []
     threads = [threading.Thread(target=again, args=(tag,)) for tag in ("a", "b", "c")]
-    for thread in threads:
+    image = f"/images/{registry.name}/{name}:a"
+    lookers = [threading.Thread(target=look, args=paths) for paths in (("/images/json", "/system/df"), (f"{image}/json", f"{image}/history"), (f"{image}/history",))]
+    for thread in threads + lookers:
         thread.start()
-    look()
-    for thread in threads:
+    for thread in threads + lookers:
         thread.join()
     assert not failures
     assert name not in docker.ok("images")

@@ -92,6 +92,8 @@ actor ImageCatalog {
         if !isAttestation && OCISpec.MediaType.isConfig(manifest.config.mediaType) {
             result.kind = .image
             result.config = try await client.document(ImageConfig.self, manifest.config.digest)
+            // It was there a moment ago: the image is being removed, and what is remembered below must not lack it.
+            if result.config == nil { result.isAvailable = false }
         }
         if result.isAvailable {
             if variants.count >= Self.limit { variants = [:] }

@@ -25,8 +25,8 @@ final class ImageFacts: Sendable {
     let size: Int64
 
     var labels: [String: String] { best?.config?.config.labels ?? [:] }
-    /// Nothing of it is missing, so that nothing can be added.
-    var isComplete: Bool { variants.allSatisfy(\.isAvailable) }
+    /// Nothing of it is missing, so that nothing can be added. Without variants its index may be what is missing.
+    var isComplete: Bool { !variants.isEmpty && variants.allSatisfy(\.isAvailable) }
 
     /// Asks the store for everything.
     init(_ target: OCISpec.Descriptor, from catalog: isolated ImageCatalog) async throws {

@@ -82,8 +82,7 @@ extension ImageService {
 
     private func moment(_ references: Set<String>) async throws -> WallClock? {
         guard let reference = references.first else { return nil }
-        let best = try await catalog.best(of: try await find(reference).target, for: ImagePlatform.host)
-        return best?.config?.created.flatMap { WallClock(rfc3339: $0) }
+        return try await best(of: reference, for: ImagePlatform.host, strictly: false).value?.config?.created.flatMap { WallClock(rfc3339: $0) }
     }
 
     /// What several images have in common, counted for each of them.
@@ -159,10 +158,11 @@ extension ImageService {
     // MARK: - Inspect
 
     func inspect(_ reference: String, platform wanted: Platform?, manifests: Bool) async throws -> ImageInspect {
-        let found = try await find(reference)
-        let facts = try await catalog.facts([(found.target, found.names.map(\.updated).max() ?? WallClock.now())])[0]
-        let variants = facts.variants
-        let best = wanted.map { ImageCatalog.best(variants, for: $0, strictly: true) } ?? facts.best
+        func fitting(_ facts: ImageFacts) -> ImageVariant? { wanted.map { ImageCatalog.best(facts.variants, for: $0, strictly: true) } ?? facts.best }
+        let (found, facts) = try await reading(reference, isWhole: { fitting($0)?.isAvailable == true }) { found in
+            try await catalog.facts([(found.target, found.names.map(\.updated).max() ?? WallClock.now())])[0]
+        }
+        let variants = facts.variants, best = fitting(facts)
         if let wanted, best == nil {
             throw DaemonError.notFound("image with reference \(reference) was found but does not provide the specified platform (\(ImagePlatform.text(wanted)))")
         }
@@ -202,8 +202,8 @@ extension ImageService {
     // MARK: - History
 
     func history(_ reference: String, platform wanted: Platform?) async throws -> [ImageHistoryItem] {
-        let found = try await find(reference)
-        guard let best = try await catalog.best(of: found.target, for: wanted ?? ImagePlatform.host, strictly: wanted != nil), let config = best.config else {
+        let (found, variant) = try await best(of: reference, for: wanted ?? ImagePlatform.host, strictly: wanted != nil)
+        guard let best = variant, let config = best.config else {
             throw DaemonError.notFound("image with reference \(reference) was found but does not provide the specified platform (\(ImagePlatform.text(wanted ?? ImagePlatform.host)))")
         }
         var chains = best.chainIDs[...]

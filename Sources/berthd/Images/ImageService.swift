@@ -32,6 +32,12 @@ struct ImageService: ImageProviding {
         var spelled: ImageReference?
 
         var id: String { target.digest.description }
+
+        /// Whether a name of the earlier look has stayed: one that was removed and made again has another moment of creation.
+        func wasHere(at earlier: Found) -> Bool {
+            target.digest == earlier.target.digest
+                && names.contains { name in earlier.names.contains { $0.name == name.name && $0.created == name.created } }
+        }
     }
 
     /// Finds by name, name@digest, ID or unique prefix of an ID, in this order.
@@ -66,6 +72,28 @@ struct ImageService: ImageProviding {
         return Found(target: named.target, names: try await client.list(target: named.target.digest), spelled: complete)
     }
 
+    /// Finds an image and reads of it what `read` wants, as it was at one moment.
+    ///
+    /// Nobody holds an image's blobs while they are read: removed meanwhile, and perhaps pulled anew, it looks as if it lacked some of them. So what is
+    /// not whole is believed only when one of the image's names has been there all the time, for a name keeps the blobs; otherwise it is read again.
+    ///
+    /// - Throws: what `find` throws, also for an image that went meanwhile.
+    func reading<Value: Sendable>(_ reference: String, isWhole: (Value) -> Bool, read: (Found) async throws -> Value) async throws -> (found: Found, value: Value) {
+        var found = try await find(reference)
+        while true {
+            let value = try await read(found)
+            if isWhole(value) { return (found, value) }
+            let now = try await find(reference)
+            if now.wasHere(at: found) { return (found, value) }
+            found = now
+        }
+    }
+
+    /// The platform of an image that fits best; nil when the image has none that does.
+    func best(of reference: String, for wanted: Platform, strictly: Bool) async throws -> (found: Found, value: ImageVariant?) {
+        try await reading(reference, isWhole: { $0?.isAvailable == true }) { try await catalog.best(of: $0.target, for: wanted, strictly: strictly) }
+    }
+
     /// `sha256:` and 4 to 64 hexadecimal digits, or the digits alone.
     static func idDigits(_ text: String) -> String? {
         let digits = text.hasPrefix("sha256:") ? text.dropFirst(7) : text[...]
@@ -77,9 +105,8 @@ struct ImageService: ImageProviding {
 
     func resolve(_ reference: String, platform: String?) async throws -> ResolvedImage {
         let wanted = try platform.flatMap { $0.isEmpty ? nil : $0 }.map { try ImagePlatform.parse($0) }
-        let found = try await find(reference)
-        let variants = try await catalog.variants(of: found.target)
-        guard let variant = ImageCatalog.best(variants, for: wanted ?? ImagePlatform.host), let config = variant.config else {
+        let (found, best) = try await self.best(of: reference, for: wanted ?? ImagePlatform.host, strictly: false)
+        guard let variant = best, let config = variant.config else {
             let name = found.spelled?.familiar ?? reference
             throw DaemonError.notFound(
                 "image with reference \(name) was found but does not provide the specified platform (\(ImagePlatform.text(wanted ?? ImagePlatform.host)))")
