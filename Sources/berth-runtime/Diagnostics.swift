@@ -86,13 +86,11 @@ struct Diagnostics {
 
     /// RFC 3339 in UTC with nanoseconds.
     static func now() -> String {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        var parts = tm()
-        var seconds = time.tv_sec
-        gmtime_r(&seconds, &parts)
-        return "\(padded(Int(parts.tm_year) + 1900, 4))-\(padded(Int(parts.tm_mon) + 1, 2))-\(padded(Int(parts.tm_mday), 2))T"
-            + "\(padded(Int(parts.tm_hour), 2)):\(padded(Int(parts.tm_min), 2)):\(padded(Int(parts.tm_sec), 2)).\(padded(time.tv_nsec, 9))Z"
+        let time = Clock.now()
+        let date = Clock.date(ofDay: time.seconds / 86400)
+        let second = time.seconds % 86400
+        return "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2))T"
+            + "\(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2)).\(padded(time.nanoseconds, 9))Z"
     }
 
     private static func padded(_ number: Int, _ width: Int) -> String {

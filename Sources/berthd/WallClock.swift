@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 
 /// A moment as the API writes it.
 struct WallClock: Sendable, Hashable, Comparable, Codable {
@@ -42,7 +43,7 @@ struct WallClock: Sendable, Hashable, Comparable, Codable {
 
     /// RFC 3339 with exactly nine digits.
     var fixedRFC3339: String {
-        let (year, month, day) = Self.civil(fromDays: Self.floorDivide(seconds, 86400))
+        let (year, month, day) = Clock.date(ofDay: Int(Self.floorDivide(seconds, 86400)))
         let second = Int(seconds - Self.floorDivide(seconds, 86400) * 86400)
         func pad(_ value: Int, _ width: Int) -> String {
             let text = String(value)
@@ -109,16 +110,5 @@ struct WallClock: Sendable, Hashable, Comparable, Codable {
         let yearOfEra = year - era * 400
         let dayOfYear = Int64((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1)
         return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-    }
-
-    private static func civil(fromDays days: Int64) -> (Int, Int, Int) {
-        let shifted = days + 719_468
-        let era = floorDivide(shifted, 146_097)
-        let dayOfEra = shifted - era * 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shiftedMonth = (5 * dayOfYear + 2) / 153
-        let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
-        return (Int(yearOfEra + era * 400 + (month <= 2 ? 1 : 0)), Int(month), Int(dayOfYear - (153 * shiftedMonth + 2) / 5 + 1))
     }
 }

@@ -36,7 +36,7 @@ struct ContainerRequest {
     let pidfdSocket: String?
     let preservedDescriptors: Int
     /// See `ExecutableSeal.prepare`.
-    let seal: CInt
+    let seal: ExecutableSeal.Prepared
     let global: GlobalOptions
 
     init(_ options: ParsedOptions, _ global: GlobalOptions, command: String) throws(RuntimeError) {
@@ -87,14 +87,12 @@ struct ContainerRequest {
         let cgroup = try cgroup(in: scope)
         let directory = try ContainerDirectory.create(root: global.root, id: id)
         do throws(RuntimeError) {
-            let configPath = directory.configPath
-            try attempt { () throws(SystemError) in try Files.replace(configPath, with: configBytes) }
             if plan.hasNotifySocket { try NotifySocket.makeDirectory(in: directory.path) }
             var record = try makeRecord(cgroup)
             record.systemd = scope?.unit
             let launcher = ContainerLauncher(
                 plan: plan, cgroup: cgroup, scope: scope, limits: try CgroupLimits(plan.linux.resources, canSetDevices: ProcessAttributes.isPrivileged), seccomp: seccomp, seal: seal, preservedDescriptors: preservedDescriptors,
-                waitsForStart: waitsForStart, isForeground: isForeground, diagnostics: global.diagnostics)
+                config: configBytes, waitsForStart: waitsForStart, isForeground: isForeground, diagnostics: global.diagnostics)
             // Before the program can speak; with `create` it is `start` that listens.
             let notify = waitsForStart ? nil : try NotifySocket.open(in: directory.path)
             let child = try launcher.launch(in: directory, record: &record, console: console)

@@ -9,8 +9,8 @@ enum RestoreCommand {
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         let choices = try CheckpointOptions(options)
         let request = try ContainerRequest(options, global, command: "restore")
-        let program = try CRIUSession.program(global.criu)
         guard Files.exists("\(choices.imagePath)/inventory.img") else { throw RuntimeError(.notFound, "no checkpoint in \(choices.imagePath): inventory.img does not exist") }
+        let program = try CRIUSession.program(global.criu)
         let isDetached = options.has("detach")
         let console = try request.connectConsole(detached: isDetached)
         if !isDetached && !options.has("no-subreaper") { try attempt { () throws(SystemError) in try ProcessAttributes.becomeSubreaper() } }

@@ -14,9 +14,11 @@ struct ContainerLauncher {
     let scope: SystemdScope?
     let limits: CgroupLimits
     let seccomp: SeccompFilter?
-    /// For the init to move onto (`ExecutableSeal`), or -1.
-    let seal: CInt
+    /// For the init to move onto.
+    let seal: ExecutableSeal.Prepared
     let preservedDescriptors: Int
+    /// The bundle's config.json.
+    let config: [UInt8]
     /// Wait for `start` at exec.fifo, or run at once.
     let waitsForStart: Bool
     /// The runtime stays, and relays the terminal.
@@ -47,11 +49,14 @@ struct ContainerLauncher {
             // Nothing is to be found again for which there is no record.
             let isRecorded = parts.beforeClone != nil
             if !isRecorded { try directory.write(record) }
+            let configPath = directory.configPath
+            try attempt { () throws(SystemError) in try Files.replace(configPath, with: config) }
             try NetworkDevices.move(plan, pid: child.pid)
             try enterResctrl(child.pid, in: directory, &record)
             try supply(child.pid, channel, parts.afterClone, &made)
             // The init has what it waited for, and dies with this process until it is ready: only from then on anybody needs its pid.
             if isRecorded { try directory.write(record) }
+            seal.closeMount()
             try follow(child, channel, record)
         } catch {
             throw cleanedUp(child, error, record.resctrl, made)

@@ -20,8 +20,8 @@ struct InitStage: ~Copyable {
     /// The terminal is the runtime's to relay.
     let isForeground: Bool
     let seccomp: SeccompFilter?
-    /// The file that becomes this process's program, or -1.
-    let seal: CInt
+    /// What becomes this process's program.
+    let seal: ExecutableSeal.Prepared
     let preservedDescriptors: Int
     /// The intermediate stage has joined and created namespaces already.
     let namespacesAreJoined: Bool

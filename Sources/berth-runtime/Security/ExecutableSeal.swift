@@ -29,22 +29,37 @@ enum ExecutableSeal {
 
     /// For a new container, before anything of it is made.
     ///
-    /// - Returns: the program's file for `move`, which the init calls, or -1 when nothing is left to do. Close-on-exec, open until this process ends.
-    static func prepare(forInitOf plan: LaunchPlan, _ diagnostics: Diagnostics) throws(RuntimeError) -> CInt {
+    /// - Returns: what the init calls `move` with; `.done` when nothing is left to do.
+    static func prepare(forInitOf plan: LaunchPlan, _ diagnostics: Diagnostics) throws(RuntimeError) -> Prepared {
         // In a user namespace of its own the init has no right to it yet.
         guard ProgramImage.isSupported, !plan.namespaces.hasUserNamespace else {
             try ensure(diagnostics)
-            return -1
+            return .done
         }
-        guard let sealed = try clone(diagnostics) else { return -1 }
+        guard let sealed = try clone(diagnostics) else { return .done }
         note(diagnostics)
-        return try during("seal the runtime's binary") { () throws(SystemError) in try readable(sealed).release() }
+        let file = try during("seal the runtime's binary") { () throws(SystemError) in try readable(sealed) }
+        return Prepared(file: file.release(), mount: sealed.release())
+    }
+
+    /// The descriptors of a seal that the init has yet to be moved to. Close-on-exec, in the runtime and in its copy, the init.
+    struct Prepared {
+        static let done = Prepared(file: -1, mount: -1)
+
+        /// The program's file on the sealed mount, which it keeps from then on.
+        let file: CInt
+        /// The detached mount. Who closes its last descriptor waits until no processor looks at it any more (`synchronize_rcu` in the kernel), some twenty microseconds: the init does it
+        /// first, and the runtime when it has nothing else to do.
+        let mount: CInt
+
+        func closeMount() { if mount >= 0 { close(mount) } }
     }
 
     /// In the init, before it joins or becomes anything.
-    static func move(to file: CInt) throws(RuntimeError) {
-        guard file >= 0 else { return }
-        let file = OwnedFD(adopting: file)
+    static func move(to prepared: Prepared) throws(RuntimeError) {
+        guard prepared.file >= 0 else { return }
+        prepared.closeMount()
+        let file = OwnedFD(adopting: prepared.file)
         try during("seal the runtime's binary") { () throws(SystemError) in try ProgramImage.move(to: file) }
     }
 

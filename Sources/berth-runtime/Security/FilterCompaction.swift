@@ -1,7 +1,7 @@
 /// A filter that answers what another one does, with fewer instructions.
 ///
 /// libseccomp compares a call's number with every number of the profile, one by one in the leaves of a tree: 1259 instructions for Docker's on three architectures. Here runs of numbers with one
-/// outcome are a range each, and the ranges a balanced tree: 561, and eight comparisons for any call. What depends on arguments is taken over as it is. The kernel checks and translates each
+/// outcome are a range each, and the ranges a balanced tree whose leaves are shared: 330, and eight comparisons for any call. What depends on arguments is taken over as it is. The kernel checks and translates each
 /// instruction when a filter is loaded, and asks it about every number: that is the longest call of a container's start, and takes half as long.
 ///
 /// Layout:
@@ -55,21 +55,42 @@ enum FilterCompaction {
         (ranges.count > 1 ? [.instruction(FilterInstruction(FilterInstruction.Code.load, 0))] : []) + tree(ranges[...])
     }
 
+    /// A block; halves of it where that is too long for a conditional jump.
     private static func tree(_ ranges: ArraySlice<FilterOutline.Range>) -> [Item] {
-        if ranges.count == 1, let only = ranges.first {
-            switch only.outcome {
-            case .answer(let value): return [.instruction(FilterInstruction(FilterInstruction.Code.answer, value))]
-            case .arguments(let position): return [.part(at: position)]
+        if let block = block(ranges) { return block }
+        let middle = (ranges.startIndex + ranges.endIndex) / 2
+        let below = tree(ranges[..<middle])
+        return [
+            .instruction(FilterInstruction(FilterInstruction.Code.ifNotLess, ranges[middle].first, whenFalse: 1)),
+            .instruction(FilterInstruction(FilterInstruction.Code.jump, UInt32(below.count))),
+        ] + below + tree(ranges[middle...])
+    }
+
+    /// One comparison for each border between two ranges, and behind all of them what they lead to, each outcome once. nil when a jump would not reach it.
+    private static func block(_ ranges: ArraySlice<FilterOutline.Range>) -> [Item]? {
+        var outcomes: [FilterOutline.Outcome] = []
+        for range in ranges where !outcomes.contains(range.outcome) { outcomes.append(range.outcome) }
+        let comparisons = ranges.count - 1
+        guard comparisons + outcomes.count <= reach else { return nil }
+        var items: [Item] = []
+        /// Where the number is decided on: a comparison that is added, with all that follow from it, or the outcome.
+        func place(of ranges: ArraySlice<FilterOutline.Range>) -> Int {
+            if ranges.count == 1, let only = ranges.first { return comparisons + (outcomes.firstIndex(of: only.outcome) ?? 0) }
+            let middle = (ranges.startIndex + ranges.endIndex) / 2
+            let own = items.count
+            items.append(.part(at: 0))  // until both ways are known
+            let below = place(of: ranges[..<middle]), above = place(of: ranges[middle...])
+            items[own] = .instruction(
+                FilterInstruction(FilterInstruction.Code.ifNotLess, ranges[middle].first, whenTrue: UInt8(above - own - 1), whenFalse: UInt8(below - own - 1)))
+            return own
+        }
+        _ = place(of: ranges)
+        return items + outcomes.map { outcome in
+            switch outcome {
+            case .answer(let value): .instruction(FilterInstruction(FilterInstruction.Code.answer, value))
+            case .arguments(let position): .part(at: position)
             }
         }
-        let middle = (ranges.startIndex + ranges.endIndex) / 2
-        let below = tree(ranges[..<middle]), above = tree(ranges[middle...])
-        let border = ranges[middle].first
-        guard below.count > reach else { return [.instruction(FilterInstruction(FilterInstruction.Code.ifNotLess, border, whenTrue: UInt8(below.count)))] + below + above }
-        return [
-            .instruction(FilterInstruction(FilterInstruction.Code.ifNotLess, border, whenFalse: 1)),
-            .instruction(FilterInstruction(FilterInstruction.Code.jump, UInt32(below.count))),
-        ] + below + above
     }
 
     /// With its jumps as far as they lead now: never farther than before, since nothing is put between.

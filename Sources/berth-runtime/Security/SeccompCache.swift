@@ -13,7 +13,7 @@ struct SeccompCache {
     private static let limit = 128
     private static let longestFile = 1 << 20
     /// Counts up whenever the compiler or the stub changes what a profile becomes.
-    private static let magic: [UInt8] = Array("berth seccomp 4\n".utf8)
+    private static let magic: [UInt8] = Array("berth seccomp 5\n".utf8)
 
     /// - Parameter root: the runtime's root directory, which exists.
     init(root: String) { directory = "\(root)/.seccomp" }
