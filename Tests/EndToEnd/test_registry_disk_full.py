@@ -112,13 +112,15 @@ def test_a_full_disk_refuses_changes_and_keeps_what_is_there(docker, registry, f
     assert f"{registry.name}/kept" in docker.ok("images", "--format", "{{.Repository}}")
 
 
-def test_everything_works_again_when_there_is_room(docker, registry):
+def test_everything_works_again_when_there_is_room(docker, registry, disk):
     still_works(docker, registry)
     docker.run("rm", "-f", "full")
     docker.run("rmi", "other:name")
     docker.run("volume", "rm", "full")
     docker.ok("tag", f"{registry.name}/kept", "after:full")
     docker.ok("rmi", "after:full")
+    # It was given up above, and comes back with the collection after a removal.
+    wait_for("the reserve again", lambda: (disk / "data/supervisor/reserve").exists())
 
 
 def test_an_archive_that_does_not_fit_is_refused(docker, registry, disk, tmp_path):

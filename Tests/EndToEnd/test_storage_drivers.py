@@ -310,7 +310,9 @@ def test_a_full_disk_is_an_error_and_takes_nothing_away(world, name):
                 r = docker.run(*command)
                 assert r.returncode == 0 or re.search("no space left|disk is full", r.stderr, re.I), (command, r.stderr)
             for command in (("rm", f"{name}-full"), ("rmi", f"{name}:tag"), ("volume", "rm", name)):
-                docker.run(*command)
+                r = docker.run(*command)
+                # What could be made can be removed: the room for that is there where files are overwritten in place.
+                assert r.returncode == 0 or driver == "btrfs" or re.search("No such|no such", r.stderr), (command, r.stderr)
         assert engine.supervisor_pid == pid, "the supervisor has ended"
         assert docker.ok("ps", "-aq", "--filter", f"name={name}")
         if driver != "btrfs":  # there not even the reserve makes room at once: see docs/storage.md

@@ -43,9 +43,21 @@ package final class GroupCommit: Sendable {
         try writer.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA synchronous = FULL") }
     }
 
-    /// Runs `body` inside a transaction, and returns when that is committed.
+    /// Runs `body` inside a transaction, and returns when that is committed. On a full disk it is run once more, in the room that the log's own file gives.
     /// - Throws: what `body` throws, after its own changes alone were undone; else what SQLite says of the commit.
     package func submit<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        do { return try await run(body) } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL {
+            try? await threads.runIfActive { [writer] in try Self.emptyLog(writer) }
+            return try await run(body)
+        }
+    }
+
+    /// Brings what the write-ahead log holds into the database, where most of it takes the place of what was there, and cuts its file off: some megabytes that a full disk has again.
+    private static func emptyLog(_ writer: any DatabaseWriter) throws {
+        try writer.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+    }
+
+    private func run<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         let outcome = Outcome<Value>()
         return try await withUnsafeThrowingContinuation { (continuation: UnsafeContinuation<Value, any Error>) in
             let job = Job { db in
