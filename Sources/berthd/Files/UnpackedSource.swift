@@ -26,11 +26,15 @@ final class UnpackedSource: ByteSource {
     /// - Throws: `DaemonError` when the program is not on this machine.
     init(_ source: any ByteSource, _ packing: ArchivePacking) throws {
         self.packing = packing
-        let input = try Pipes.make(), output = try Pipes.make(), messages = try Pipes.make()
-        let feeding = OwnedFD(adopting: input.writing)
+        // Each pair is owned before the next is made: where descriptors run out, none is left open.
+        let input = try Pipes.make()
+        let packed = OwnedFD(adopting: input.reading), feeding = OwnedFD(adopting: input.writing)
+        let output = try Pipes.make()
+        let plain = OwnedFD(adopting: output.writing)
         self.output = OwnedFD(adopting: output.reading)
+        let messages = try Pipes.make()
+        let saying = OwnedFD(adopting: messages.writing)
         self.messages = OwnedFD(adopting: messages.reading)
-        defer { for end in [input.reading, output.writing, messages.writing] { close(end) } }
         let (name, arguments) = packing.program
         guard let path = Self.find(name) else { throw DaemonError.internalError("exec: \"\(name)\": executable file not found in $PATH") }
         var request = SpawnRequest(path, arguments)
@@ -39,7 +43,7 @@ final class UnpackedSource: ByteSource {
         }
         request.environment = ["PATH=\(Self.directories.joined(separator: ":"))", "LC_ALL=C"]
         request.workingDirectory = "/"
-        request.descriptors = [(0, input.reading), (1, output.writing), (2, messages.writing)]
+        request.descriptors = [(0, packed.rawValue), (1, plain.rawValue), (2, saying.rawValue)]
         pid = try request.start()
         feeder = Feeder(source)
         let feeder = feeder, end = feeding.release()
