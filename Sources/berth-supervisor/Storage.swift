@@ -27,6 +27,8 @@ struct Storage {
         }
         collector = GarbageCollector(database: database, content: content, snapshotters: snapshotters)
         database.reserve.restore()
+        // What an earlier life has removed and had no time to collect.
+        collector.schedule()
         let streams = StreamRegistry()
         let transfers = TransferEngine(
             content: content, snapshotters: snapshotters, database: database, events: events, collector: collector, streams: streams, threads: threads,

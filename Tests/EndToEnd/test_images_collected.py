@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from conftest import IMAGE
-from engine import ForeignEngine
+from engine import ForeignEngine, wait_for
 from grpc_call import call
 from registry import Registry, layer
 
@@ -71,6 +71,22 @@ def test_a_pull_keeps_what_it_finds_of_an_image_that_was_just_removed_and_a_list
         thread.join()
     assert not failures
     assert name not in docker.ok("images")
+
+
+def test_what_is_removed_goes_also_when_the_supervisor_dies_before_it_has_collected(engine, docker, registry, name):
+    if isinstance(engine, ForeignEngine):
+        pytest.skip("another engine's supervisor is not ours to end")
+    blobs = engine.folder / "data/supervisor/content/blobs/sha256"
+    before = set(blobs.iterdir())
+    registry.push(name, "once", [layer({"file": random.randbytes(4000)})])
+    reference = f"{registry.name}/{name}:once"
+    docker.ok("pull", reference)
+    assert len(new := set(blobs.iterdir()) - before) == 3, "manifest, configuration and layer"
+    # A removal is collected half a second later, together with those that follow it.
+    assert engine.request("DELETE", f"/images/{reference}")[0] == 200
+    engine.kill("supervisor")
+    wait_for("the supervisor again", lambda: docker.run("images").returncode == 0)
+    wait_for("the blobs of the removed image are gone", lambda: not any(blob.exists() for blob in new))
 
 
 def test_an_archive_that_is_loaded_keeps_what_was_there_of_it(docker, name, tmp_path, collecting):
