@@ -176,8 +176,7 @@ package struct Cgroup: Sendable, Equatable {
     private func makeV2(_ directory: Directory, _ creation: inout Creation) throws(CgroupError) -> Bool {
         let controllers = CgroupFiles.value("\(directory.mountPoint)/cgroup.controllers")?.split(separator: " ").map(String.init) ?? []
         var current = directory.mountPoint, isNew = false
-        let names = RootedPath.components(String(directory.path.dropFirst(directory.mountPoint.count)))
-        for name in names {
+        for name in RootedPath.components(String(directory.path.dropFirst(directory.mountPoint.count))) {
             if !controllers.isEmpty { passDown(controllers, from: current) }
             current += "/\(name)"
             isNew = mkdir(current, 0o755) == 0
@@ -187,8 +186,8 @@ package struct Cgroup: Sendable, Equatable {
                 throw .kernel(SystemError(call: "mkdir", subject: current, errno: Errno(rawValue: Glibc.errno)))
             }
         }
-        // Below a threaded cgroup, which the root never is, a new one cannot hold processes until it is threaded as well.
-        if names.count > 1, CgroupFiles.value("\(current)/cgroup.type") == "domain invalid" { try? CgroupFiles.write("threaded", to: "\(current)/cgroup.type") }
+        // Below a threaded cgroup a new one cannot hold processes until it is threaded as well.
+        if CgroupFiles.value("\(current)/cgroup.type") == "domain invalid" { try? CgroupFiles.write("threaded", to: "\(current)/cgroup.type") }
         return isNew
     }
 

@@ -40,8 +40,7 @@ struct ContainerRestorer {
         let cgroup = try request.cgroup(in: scope)
         let directory = try ContainerDirectory.create(root: request.global.root, id: request.id)
         do throws(RuntimeError) {
-            let configPath = directory.configPath, configBytes = request.configBytes
-            try attempt { () throws(SystemError) in try Files.replace(configPath, with: configBytes) }
+            try directory.write(config: request.configBytes)
             var record = try request.makeRecord(cgroup)
             record.systemd = scope?.unit
             try directory.write(record)

@@ -111,6 +111,12 @@ struct ContainerDirectory: ~Copyable {
         try attempt { () throws(SystemError) in try Files.exchange(path, with: bytes) }
     }
 
+    /// Keeps the bundle's config.json as it is now.
+    borrowing func write(config bytes: [UInt8]) throws(RuntimeError) {
+        let path = configPath
+        try attempt { () throws(SystemError) in try Files.replace(path, with: bytes) }
+    }
+
     /// The spec the container was created from.
     borrowing func spec() throws(RuntimeError) -> RuntimeSpec { try ConfigLoader.load(configPath) }
 

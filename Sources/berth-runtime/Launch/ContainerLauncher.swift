@@ -49,8 +49,7 @@ struct ContainerLauncher {
             // Nothing is to be found again for which there is no record.
             let isRecorded = parts.beforeClone != nil
             if !isRecorded { try directory.write(record) }
-            let configPath = directory.configPath
-            try attempt { () throws(SystemError) in try Files.replace(configPath, with: config) }
+            try directory.write(config: config)
             try NetworkDevices.move(plan, pid: child.pid)
             try enterResctrl(child.pid, in: directory, &record)
             try supply(child.pid, channel, parts.afterClone, &made)

@@ -2,7 +2,7 @@
 ///
 /// libseccomp compares a call's number with every number of the profile, one by one in the leaves of a tree: 1259 instructions for Docker's on three architectures. Here runs of numbers with one
 /// outcome are a range each, and the ranges a balanced tree whose leaves are shared: 330, and eight comparisons for any call. What depends on arguments is taken over as it is. The kernel checks and translates each
-/// instruction when a filter is loaded, and asks it about every number: that is the longest call of a container's start, and takes half as long.
+/// instruction when a filter is loaded, and asks it about every number: that is the longest call of a container's start, and takes a third of the time.
 ///
 /// Layout:
 ///
