@@ -24,7 +24,7 @@ let light: [SwiftSetting] =
     ]
 
 /// The runtime and what only it makes much use of: a smaller program starts no slower.
-let small: [SwiftSetting] = light + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
+let small: [SwiftSetting] = light
 
 /// The shim, the runtime and the init: fully static, position dependent, so that they start in under a millisecond and share no library with anybody.
 /// Identical functions are one, and the tables for unwinding the stack, an eighth of the program that nobody reads, are left out.

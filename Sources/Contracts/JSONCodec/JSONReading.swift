@@ -21,13 +21,8 @@ package struct JSONNode: Sendable {
     package func string() throws(JSONError) -> String { try document.checkedString(at: index) }
     package func bool() throws(JSONError) -> Bool { try document.bool(at: index) }
 
-    /// An integer of the type's range.
-    @inlinable package func integer<Value: FixedWidthInteger>() throws(JSONError) -> Value {
-        Value(truncatingIfNeeded: try integer(from: Int64(Value.min), to: UInt64(Value.max)))
-    }
-
     /// The bits of an integer that is neither below `low` nor above `high`.
-    @usableFromInline package func integer(from low: Int64, to high: UInt64) throws(JSONError) -> UInt64 {
+    package func integer(from low: Int64, to high: UInt64) throws(JSONError) -> UInt64 {
         try document.integer(from: low, to: high, at: index)
     }
 
@@ -105,10 +100,6 @@ package struct JSONObject {
     package func optionalBool(_ name: String) throws(JSONError) -> Bool? { if let member = member(name) { try member.bool() } else { nil } }
     /// An absent flag is false.
     package func flag(_ name: String) throws(JSONError) -> Bool { try optionalBool(name) ?? false }
-    @inlinable package func integer<Value: FixedWidthInteger>(_ name: String) throws(JSONError) -> Value { try required(name).integer() }
-    @inlinable package func optionalInteger<Value: FixedWidthInteger>(_ name: String) throws(JSONError) -> Value? {
-        if let member = member(name) { try member.integer() } else { nil }
-    }
 
     // MARK: Lists and maps, empty when absent
 
@@ -119,36 +110,6 @@ package struct JSONObject {
         var map: [String: String] = [:]
         for (name, value) in try member.object().members() { map[name] = try value.string() }
         return map
-    }
-
-    @inlinable package func integers<Value: FixedWidthInteger>(_ name: String) throws(JSONError) -> [Value] {
-        guard let member = member(name) else { return [] }
-        var values: [Value] = []
-        for element in try member.elements() { values.append(try element.integer()) }
-        return values
-    }
-
-    @inlinable package func list<Value: JSONReadable>(_ name: String) throws(JSONError) -> [Value] {
-        guard let member = member(name) else { return [] }
-        let elements = try member.elements()
-        var values: [Value] = []
-        values.reserveCapacity(elements.underestimatedCount)
-        for element in elements { values.append(try Value(json: element)) }
-        return values
-    }
-
-    @inlinable package func map<Value: JSONReadable>(_ name: String) throws(JSONError) -> [String: Value] {
-        guard let member = member(name) else { return [:] }
-        var map: [String: Value] = [:]
-        for (name, value) in try member.object().members() { map[name] = try Value(json: value) }
-        return map
-    }
-
-    // MARK: Types that read themselves
-
-    @inlinable package func value<Value: JSONReadable>(_ name: String) throws(JSONError) -> Value { try Value(json: required(name)) }
-    @inlinable package func optional<Value: JSONReadable>(_ name: String) throws(JSONError) -> Value? {
-        if let member = member(name) { try Value(json: member) } else { nil }
     }
 }
 

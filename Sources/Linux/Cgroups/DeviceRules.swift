@@ -5,8 +5,11 @@ package struct DeviceRule: Sendable, Equatable {
     package struct Access: OptionSet, Sendable, Hashable {
         package let rawValue: UInt8
         package init(rawValue: UInt8) { self.rawValue = rawValue }
-        /// Why not the library's: see `MountAttributes`.
+        // Why not the library's: see `MountAttributes`.
         package init(arrayLiteral elements: Access...) { self.init(rawValue: elements.reduce(0) { $0 | $1.rawValue }) }
+        package func contains(_ other: Access) -> Bool { rawValue & other.rawValue == other.rawValue }
+        package mutating func insert(_ other: Access) { self = Access(rawValue: rawValue | other.rawValue) }
+        package static func == (one: Access, other: Access) -> Bool { one.rawValue == other.rawValue }
         // The kernel's numbers (BPF_DEVCG_ACC_…).
         package static let mknod = Access(rawValue: 1)
         package static let read = Access(rawValue: 2)

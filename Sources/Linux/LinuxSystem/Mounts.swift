@@ -6,8 +6,17 @@ package struct MountAttributes: OptionSet, Sendable, Hashable {
     package let rawValue: UInt64
     package init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// The library's own, for any set, is not specialized in a program that is optimized for size: it looks up associated types, 3 µs for a `[]`.
+    // The library's own are for any set: they look up conformances and associated types when they are first used, 3 µs for a `[]`.
     package init(arrayLiteral elements: MountAttributes...) { self.init(rawValue: elements.reduce(0) { $0 | $1.rawValue }) }
+    package var isEmpty: Bool { rawValue == 0 }
+    package func contains(_ other: MountAttributes) -> Bool { rawValue & other.rawValue == other.rawValue }
+    package func isDisjoint(with other: MountAttributes) -> Bool { rawValue & other.rawValue == 0 }
+    package func union(_ other: MountAttributes) -> MountAttributes { MountAttributes(rawValue: rawValue | other.rawValue) }
+    package func intersection(_ other: MountAttributes) -> MountAttributes { MountAttributes(rawValue: rawValue & other.rawValue) }
+    package func subtracting(_ other: MountAttributes) -> MountAttributes { MountAttributes(rawValue: rawValue & ~other.rawValue) }
+    package mutating func formUnion(_ other: MountAttributes) { self = union(other) }
+    package mutating func subtract(_ other: MountAttributes) { self = subtracting(other) }
+    package static func == (one: MountAttributes, other: MountAttributes) -> Bool { one.rawValue == other.rawValue }
 
     package static let readonly = MountAttributes(rawValue: 0x1)
     package static let nosuid = MountAttributes(rawValue: 0x2)

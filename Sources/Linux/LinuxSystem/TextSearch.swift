@@ -1,4 +1,5 @@
-extension StringProtocol {
+// Not for any text, which would be looked up by its conformances.
+extension String {
     /// Whether `text` occurs, byte for byte. The library's `contains` of a text is part of its regular expressions, a megabyte of code.
     package func contains(text: String) -> Bool {
         let wanted = Array(text.utf8), bytes = Array(utf8)
@@ -9,6 +10,8 @@ extension StringProtocol {
 }
 
 extension Substring {
+    package func contains(text: String) -> Bool { String(self).contains(text: text) }
+
     /// The parts between the bytes `separator`, `limit` of them at most, the last with all that is left; empty ones too with `keepsEmpty`.
     ///
     /// For what the kernel and configurations write. The library's `split` goes from character to character by Unicode's rules, ten times as slowly.

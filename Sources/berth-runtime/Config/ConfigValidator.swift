@@ -6,10 +6,12 @@ import OCISpec
 enum ConfigValidator {
     static func check(_ plan: LaunchPlan) throws(RuntimeError) {
         try checkVersion(plan.spec.ociVersion)
-        try checkNames(plan)
+        try checkName("hostname", plan.spec.hostname, plan)
+        try checkName("domainname", plan.spec.domainname, plan)
         try checkUserNamespace(plan)
         for (name, value) in plan.linux.sysctl { try checkSysctl(name, value, plan) }
-        try checkPaths(plan)
+        try checkPaths("maskedPaths", plan.linux.maskedPaths)
+        try checkPaths("readonlyPaths", plan.linux.readonlyPaths)
         try checkHooks(plan.hooks)
         try NetworkDevices.check(plan)
         if let rdt = plan.linux.intelRdt { try ResctrlGroup.check(rdt, id: plan.id) }
@@ -36,12 +38,12 @@ enum ConfigValidator {
         if let flag = personality.flags.first { throw RuntimeError(.invalidArgument, "linux.personality.flags: unknown flag \"\(flag)\"") }
     }
 
-    private static func checkNames(_ plan: LaunchPlan) throws(RuntimeError) {
-        for (field, value) in [("hostname", plan.spec.hostname), ("domainname", plan.spec.domainname)] {
-            guard let value, !value.isEmpty else { continue }
-            if !plan.namespaces.separates(.uts) { throw RuntimeError(.invalidArgument, "unable to set \(field) without a private UTS namespace") }
-            if value.utf8.count > 64 || value.utf8.contains(0) { throw RuntimeError(.invalidArgument, "\(field): longer than 64 bytes") }
-        }
+    // Fields are named one by one and not in a list to go through: an array of a kind of its own is a type that has to be made known at every start, 3 µs.
+
+    private static func checkName(_ field: String, _ value: String?, _ plan: LaunchPlan) throws(RuntimeError) {
+        guard let value, !value.isEmpty else { return }
+        if !plan.namespaces.separates(.uts) { throw RuntimeError(.invalidArgument, "unable to set \(field) without a private UTS namespace") }
+        if value.utf8.count > 64 || value.utf8.contains(0) { throw RuntimeError(.invalidArgument, "\(field): longer than 64 bytes") }
     }
 
     private static func checkUserNamespace(_ plan: LaunchPlan) throws(RuntimeError) {
@@ -92,24 +94,25 @@ enum ConfigValidator {
         throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\" is not in a separate kernel namespace")
     }
 
-    private static func checkPaths(_ plan: LaunchPlan) throws(RuntimeError) {
-        for (field, paths) in [("maskedPaths", plan.linux.maskedPaths), ("readonlyPaths", plan.linux.readonlyPaths)] {
-            for path in paths where !path.hasPrefix("/") || path.utf8.contains(0) {
-                throw RuntimeError(.invalidArgument, "linux.\(field): \"\(path)\" is not an absolute path")
-            }
+    private static func checkPaths(_ field: String, _ paths: [String]) throws(RuntimeError) {
+        for path in paths where !path.hasPrefix("/") || path.utf8.contains(0) {
+            throw RuntimeError(.invalidArgument, "linux.\(field): \"\(path)\" is not an absolute path")
         }
     }
 
     private static func checkHooks(_ hooks: RuntimeSpec.Hooks) throws(RuntimeError) {
-        let all = [
-            ("prestart", hooks.prestart), ("createRuntime", hooks.createRuntime), ("createContainer", hooks.createContainer),
-            ("startContainer", hooks.startContainer), ("poststart", hooks.poststart), ("poststop", hooks.poststop),
-        ]
-        for (name, list) in all {
-            for (index, hook) in list.enumerated() {
-                if !hook.path.hasPrefix("/") { throw RuntimeError(.invalidArgument, "invalid hook path \"\(hook.path)\" for hooks.\(name)[\(index)]: not absolute") }
-                if let timeout = hook.timeout, timeout <= 0 { throw RuntimeError(.invalidArgument, "hooks.\(name)[\(index)].timeout: \(timeout) is not greater than zero") }
-            }
+        try checkHooks("prestart", hooks.prestart)
+        try checkHooks("createRuntime", hooks.createRuntime)
+        try checkHooks("createContainer", hooks.createContainer)
+        try checkHooks("startContainer", hooks.startContainer)
+        try checkHooks("poststart", hooks.poststart)
+        try checkHooks("poststop", hooks.poststop)
+    }
+
+    private static func checkHooks(_ name: String, _ list: [RuntimeSpec.Hook]) throws(RuntimeError) {
+        for (index, hook) in list.enumerated() {
+            if !hook.path.hasPrefix("/") { throw RuntimeError(.invalidArgument, "invalid hook path \"\(hook.path)\" for hooks.\(name)[\(index)]: not absolute") }
+            if let timeout = hook.timeout, timeout <= 0 { throw RuntimeError(.invalidArgument, "hooks.\(name)[\(index)].timeout: \(timeout) is not greater than zero") }
         }
     }
 }

@@ -75,12 +75,17 @@ struct ProcessPlan {
     private static func check(_ process: RuntimeSpec.Process) throws(RuntimeError) {
         if process.cwd.isEmpty { throw RuntimeError(.invalidArgument, "Cwd property must not be empty") }
         if !process.cwd.hasPrefix("/") { throw RuntimeError(.invalidArgument, "Cwd must be an absolute path") }
-        for (name, texts) in [("args", process.args), ("env", process.env), ("cwd", [process.cwd])] where texts.contains(where: { $0.utf8.contains(0) }) {
-            throw RuntimeError(.invalidArgument, "process.\(name): a NUL character")
+        func check(_ name: String, _ texts: [String]) throws(RuntimeError) {
+            for text in texts where text.utf8.contains(0) { throw RuntimeError(.invalidArgument, "process.\(name): a NUL character") }
         }
-        for (name, id) in [("uid", process.user.uid), ("gid", process.user.gid)] where id == UInt32.max {
-            throw RuntimeError(.invalidArgument, "process.user.\(name): \(id) is not a valid id")
+        try check("args", process.args)
+        try check("env", process.env)
+        try check("cwd", [process.cwd])
+        func check(_ name: String, _ id: UInt32) throws(RuntimeError) {
+            if id == .max { throw RuntimeError(.invalidArgument, "process.user.\(name): \(id) is not a valid id") }
         }
+        try check("uid", process.user.uid)
+        try check("gid", process.user.gid)
         if let score = process.oomScoreAdj, !(-1000...1000).contains(score) {
             throw RuntimeError(.invalidArgument, "process.oomScoreAdj: \(score) is not between -1000 and 1000")
         }

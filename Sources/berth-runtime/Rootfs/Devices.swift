@@ -18,8 +18,12 @@ enum Devices {
         let gid: UInt32
     }
 
-    static let defaults: [Node] = [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)].map {
-        Node(path: "/dev/\($0.0)", kind: S_IFCHR, major: $0.1, minor: $0.2, mode: 0o666, uid: 0, gid: 0)
+    static let defaults: [Node] = [
+        usual("/dev/null", 1, 3), usual("/dev/zero", 1, 5), usual("/dev/full", 1, 7), usual("/dev/random", 1, 8), usual("/dev/urandom", 1, 9), usual("/dev/tty", 5, 0),
+    ]
+
+    private static func usual(_ path: String, _ major: UInt32, _ minor: UInt32) -> Node {
+        Node(path: path, kind: S_IFCHR, major: major, minor: minor, mode: 0o666, uid: 0, gid: 0)
     }
 
     static func plan(_ devices: [RuntimeSpec.Linux.Device]) throws(RuntimeError) -> [Node] {
@@ -43,6 +47,7 @@ enum Devices {
             nodes.append(
                 Node(path: device.path, kind: kind, major: major, minor: minor, mode: (device.fileMode ?? 0o666) & 0o7777, uid: device.uid ?? 0, gid: device.gid ?? 0))
         }
+        if nodes.isEmpty { return defaults }
         return defaults.filter { usual in !nodes.contains { $0.path == usual.path } } + nodes
     }
 
@@ -86,15 +91,20 @@ enum Devices {
 
     /// /dev/fd and its like, and /dev/ptmx of the container's own devpts. What the image or a mount brought is kept, except ptmx.
     static func createLinks(in root: borrowing RootedPath) throws(RuntimeError) {
-        var links = [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")]
-        if Files.exists("/proc/kcore") { links.append(("core", "/proc/kcore")) }
+        let hasCore = Files.exists("/proc/kcore")
         try during("create links in /dev") { () throws(SystemError) in
             let dev = try root.makeDirectories("/dev")
-            for (name, target) in links {
-                do throws(SystemError) { try Files.makeSymlink(name, to: target, at: dev) } catch { if error.errno != .fileExists { throw error } }
-            }
+            try link("fd", to: "/proc/self/fd", in: dev)
+            try link("stdin", to: "/proc/self/fd/0", in: dev)
+            try link("stdout", to: "/proc/self/fd/1", in: dev)
+            try link("stderr", to: "/proc/self/fd/2", in: dev)
+            if hasCore { try link("core", to: "/proc/kcore", in: dev) }
             try? Files.unlink("ptmx", at: dev)
-            do throws(SystemError) { try Files.makeSymlink("ptmx", to: "pts/ptmx", at: dev) } catch { if error.errno != .fileExists { throw error } }
+            try link("ptmx", to: "pts/ptmx", in: dev)
         }
+    }
+
+    private static func link(_ name: String, to target: String, in dev: borrowing OwnedFD) throws(SystemError) {
+        do throws(SystemError) { try Files.makeSymlink(name, to: target, at: dev) } catch { if error.errno != .fileExists { throw error } }
     }
 }

@@ -44,7 +44,7 @@ struct MountOptions {
 
     // Switches and not tables: a table of texts is hashed at every start, for the three or four that a mount has.
 
-    private static func attribute(_ name: Substring) -> (set: MountAttributes, clear: MountAttributes)? {
+    private static func attribute(_ name: String) -> (set: MountAttributes, clear: MountAttributes)? {
         switch name {
         case "ro": (.readonly, [])
         case "rw": ([], .readonly)
@@ -119,12 +119,12 @@ struct MountOptions {
     private mutating func add(_ option: String) {
         // None of the words below has a value.
         if option.utf8.contains(UInt8(ascii: "=")) { return addForFilesystem(option) }
-        if let change = Self.attribute(option[...]) {
+        if let change = Self.attribute(option) {
             if option == "relatime" || !change.set.isDisjoint(with: Self.accessTimes) { choosesAccessTimes = true }
             return attributes.apply(set: change.set, clear: change.clear)
         }
         if let kind = Self.propagation(option) { return propagation.append(kind) }
-        if option.hasPrefix("r"), let change = Self.attribute(option.dropFirst()) { return recursive.apply(set: change.set, clear: change.clear) }
+        if option.hasPrefix("r"), let change = Self.attribute(String(option.dropFirst())) { return recursive.apply(set: change.set, clear: change.clear) }
         switch option {
         // mount(2) flags that are the filesystem's own in the new API.
         case "sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime": filesystem.append((option, nil))
