@@ -17,14 +17,19 @@ struct OptionSpec {
 
 /// What the parser found: options by their long name, and what is left.
 struct ParsedOptions {
-    private var values: [(name: String, value: String)] = []
+    /// Side by side, and not in pairs: see `ConfigValidator` on arrays of a kind of their own.
+    private var names: [String] = []
+    private var values: [String] = []
     var arguments: [String] = []
 
-    fileprivate mutating func add(_ name: String, _ value: String) { values.append((name, value)) }
+    fileprivate mutating func add(_ name: String, _ value: String) {
+        names.append(name)
+        values.append(value)
+    }
 
     /// The last value given.
-    subscript(_ name: String) -> String? { values.last { $0.name == name }?.value }
-    func list(_ name: String) -> [String] { values.filter { $0.name == name }.map(\.value) }
+    subscript(_ name: String) -> String? { names.lastIndex(of: name).map { values[$0] } }
+    func list(_ name: String) -> [String] { names.indices.filter { names[$0] == name }.map { values[$0] } }
     func has(_ name: String) -> Bool { self[name] == "true" }
 
     func integer(_ name: String) throws(RuntimeError) -> Int? {

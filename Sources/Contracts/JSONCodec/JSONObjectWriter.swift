@@ -39,12 +39,13 @@ package struct JSONObjectWriter {
 
     package mutating func add(_ name: String, _ value: UInt64) {
         begin(name)
-        writer.append(value.description)
+        writer.append(decimal: value)
     }
 
     package mutating func add(_ name: String, _ value: Int64) {
         begin(name)
-        writer.append(value.description)
+        if value < 0 { writer.append("-") }
+        writer.append(decimal: value.magnitude)
     }
 
     package mutating func add(_ name: String, _ values: [String]) {

@@ -106,9 +106,9 @@ package struct JSONObject {
     package func strings(_ name: String) throws(JSONError) -> [String] { if let member = member(name) { try member.strings() } else { [] } }
 
     package func stringMap(_ name: String) throws(JSONError) -> [String: String] {
-        guard let member = member(name) else { return [:] }
         var map: [String: String] = [:]
-        for (name, value) in try member.object().members() { map[name] = try value.string() }
+        guard let object = try member(name)?.object() else { return map }
+        for value in JSONChildren(of: object.node, isObject: true) { map[node.document.string(at: value.index - 1)] = try value.string() }
         return map
     }
 }

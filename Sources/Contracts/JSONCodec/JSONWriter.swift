@@ -13,6 +13,12 @@ struct JSONWriter {
 
     /// Punctuation and numbers, as they are.
     mutating func append(_ text: StaticString) { output.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)) }
+    /// The library's own way to a number's text is for any number: it looks up a dozen associated types when it is first used.
+    mutating func append(decimal value: UInt64) {
+        if value >= 10 { append(decimal: value / 10) }
+        output.append(UInt8(ascii: "0") + UInt8(value % 10))
+    }
+
     mutating func append(_ text: String) {
         var text = text
         text.withUTF8 { output.append(contentsOf: $0) }

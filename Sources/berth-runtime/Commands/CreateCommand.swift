@@ -49,11 +49,11 @@ struct ContainerRequest {
         pidFile = try Self.absolute(options["pid-file"])
         consoleSocket = try Self.absolute(options["console-socket"])
         pidfdSocket = try Self.absolute(options["pidfd-socket"])
-        let config = try ConfigLoader.load(bundle: bundle)
-        configBytes = config.bytes
+        configBytes = try ConfigLoader.read(bundle: bundle)
+        let spec: RuntimeSpec = try ConfigLoader.decode(configBytes, name: ConfigLoader.path(inBundle: bundle))
         var plan = try LaunchPlan(
-            id: id, bundle: bundle, spec: config.spec, noPivot: options.has("no-pivot"), noNewKeyring: options.has("no-new-keyring"))
-        CapabilityPlan.warnOfUnknown(in: config.spec.process?.capabilities, global.diagnostics)
+            id: id, bundle: bundle, spec: spec, noPivot: options.has("no-pivot"), noNewKeyring: options.has("no-new-keyring"))
+        CapabilityPlan.warnOfUnknown(in: spec.process?.capabilities, global.diagnostics)
         plan.process.environment += Descriptors.listeningEnvironment
         NotifySocket.prepare(&plan, container: "\(global.root)/\(id)")
         self.plan = plan

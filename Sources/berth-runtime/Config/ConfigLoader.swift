@@ -9,15 +9,14 @@ enum ConfigLoader {
     /// Largest config.json that is looked at. Real ones have 10 KB.
     static let limitBytes = 16 << 20
 
-    /// config.json of a bundle: its bytes, which the container's directory keeps, and what they say.
-    static func load(bundle: String) throws(RuntimeError) -> (bytes: [UInt8], spec: RuntimeSpec) {
-        let path = "\(bundle)/config.json"
-        let bytes: [UInt8]
-        do throws(SystemError) { bytes = try Files.readAll(path, limit: limitBytes) } catch {
+    static func path(inBundle bundle: String) -> String { "\(bundle)/config.json" }
+
+    /// config.json of a bundle, which the container's directory keeps as it is.
+    static func read(bundle: String) throws(RuntimeError) -> [UInt8] {
+        do throws(SystemError) { return try Files.readAll(path(inBundle: bundle), limit: limitBytes) } catch {
             if error.errno == .noSuchFile { throw RuntimeError(.notFound, "JSON specification file config.json not found in \(bundle)") }
             throw RuntimeError(error)
         }
-        return (bytes, try decode(bytes, name: path))
     }
 
     static func load<Document: JSONReadable>(_ path: String) throws(RuntimeError) -> Document {

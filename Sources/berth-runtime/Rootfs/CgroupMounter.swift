@@ -38,7 +38,7 @@ struct CgroupMounter {
         do throws(SystemError) {
             let context = try FilesystemContext(type: "cgroup2")
             try context.set("source", "cgroup")
-            for (key, value) in planned.options.filesystem { try context.set(key, value) }
+            for (key, value) in planned.options.settings { try context.set(key, value) }
             let mount = try (consume context).mount(planned.options.attributes.set)
             try Mounts.attach(mount, onto: target, name: planned.destination)
             try builder.finish(mount, planned)

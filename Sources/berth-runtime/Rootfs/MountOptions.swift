@@ -39,8 +39,8 @@ struct MountOptions {
     /// "idmap" (the mount) or "ridmap" (all below it too).
     var idmap = false
     var idmapRecursive = false
-    /// For fsconfig: a value or a flag.
-    var filesystem: [(key: String, value: String?)] = []
+    /// For fsconfig, in `settings`: a flag, or "key=value".
+    var filesystem: [String] = []
 
     // Switches and not tables: a table of texts is hashed at every start, for the three or four that a mount has.
 
@@ -90,7 +90,7 @@ struct MountOptions {
             + ["bind", "rbind", "defaults", "remount", "tmpcopyup", "idmap", "ridmap", "src-nofollow", "loud", "silent", "iversion", "noiversion", "acl", "noacl"]
     }
 
-    private static let accessTimes: MountAttributes = [.atimeMask, .nodiratime]
+    private static let accessTimes = MountAttributes.atimeMask.union(.nodiratime)
 
     /// What a bind mount of `source` gets: exactly the attributes that are named, and all others off, as soon as any is named, on or off. Its access times stay
     /// unless a mode of them is named.
@@ -127,7 +127,7 @@ struct MountOptions {
         if option.hasPrefix("r"), let change = Self.attribute(String(option.dropFirst())) { return recursive.apply(set: change.set, clear: change.clear) }
         switch option {
         // mount(2) flags that are the filesystem's own in the new API.
-        case "sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime": filesystem.append((option, nil))
+        case "sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime": filesystem.append(option)
         // Accepted and without a meaning here, as in mount(8).
         case "defaults", "auto", "noauto", "loud", "silent", "iversion", "noiversion", "nofail", "_netdev", "acl", "noacl": break
         case "bind": bind = true
@@ -143,9 +143,15 @@ struct MountOptions {
 
     /// Several may be glued with commas, as mount(2) takes them.
     private mutating func addForFilesystem(_ option: String) {
-        for part in option.fields(by: ",") {
-            let pair = part.fields(by: "=", limit: 2, keepsEmpty: true)
-            filesystem.append((String(pair[0]), pair.count > 1 ? String(pair[1]) : nil))
+        if !option.utf8.contains(UInt8(ascii: ",")) { return filesystem.append(option) }
+        for part in option.fields(by: ",") { filesystem.append(String(part)) }
+    }
+
+    /// The file system's options by key and value. Taken apart when they are needed: by the init, while the runtime is busy elsewhere.
+    var settings: [(key: String, value: String?)] {
+        filesystem.map { option in
+            let pair = option.fields(by: "=", limit: 2, keepsEmpty: true)
+            return (String(pair[0]), pair.count > 1 ? String(pair[1]) : nil)
         }
     }
 }

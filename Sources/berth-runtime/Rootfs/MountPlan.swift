@@ -102,7 +102,7 @@ enum MountPlan {
         if options.remount {
             if hasMappings || options.idmap || options.tmpcopyup { throw refused("remount does not go with id mappings and tmpcopyup") }
             // Of a bind mount only the attributes are its own.
-            if options.bind && !options.filesystem.isEmpty { throw refused("remount,bind does not take the option \(options.filesystem[0].key)") }
+            if options.bind && !options.filesystem.isEmpty { throw refused("remount,bind does not take the option \(options.settings[0].key)") }
             source = .remount
         } else if options.bind {
             guard let path = mount.source, !path.isEmpty else { throw refused("a bind mount needs a source") }

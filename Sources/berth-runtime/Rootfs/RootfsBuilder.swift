@@ -99,7 +99,7 @@ struct RootfsBuilder: ~Copyable {
 
     private borrowing func remount(_ planned: PlannedMount) throws(SystemError) {
         let top = try root.open(planned.destination, O_PATH)
-        if !planned.options.filesystem.isEmpty { try Mounts.reconfigure(top, planned.options.filesystem, name: planned.destination) }
+        if !planned.options.filesystem.isEmpty { try Mounts.reconfigure(top, planned.options.settings, name: planned.destination) }
         let change = planned.options.attributes
         if !change.isEmpty { try Mounts.change(top, set: change.set, clear: change.clear, name: planned.destination) }
         try finish(top, planned)
@@ -113,7 +113,7 @@ struct RootfsBuilder: ~Copyable {
         let context = try FilesystemContext(type: type)
         try context.set("source", source)
         var hasMode = false
-        for (key, value) in planned.options.filesystem {
+        for (key, value) in planned.options.settings {
             // Kernel names of the few options that mount(8) spells differently are the same here.
             try context.set(key, value)
             if key == "mode" { hasMode = true }

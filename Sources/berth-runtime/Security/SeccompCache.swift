@@ -44,7 +44,15 @@ struct SeccompCache {
             for start in stride(from: 0, to: bytes.count - 7, by: 8) { hash = (hash ^ bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self)) &* 0x100_0000_01B3 }
             for byte in bytes.suffix(bytes.count % 8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
         }
-        return "\(directory)/\(String(hash, radix: 16)).bpf"
+        // Sixteen letters by hand: the library's way to a number's text is for any number, and looks up a dozen types.
+        let name = String(unsafeUninitializedCapacity: 16) { letters in
+            for index in 0..<16 {
+                let digit = UInt8(truncatingIfNeeded: hash >> (60 - 4 * UInt64(index))) & 15
+                letters[index] = digit + (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
+            }
+            return 16
+        }
+        return "\(directory)/\(name).bpf"
     }
 
     // MARK: Reading

@@ -87,7 +87,7 @@ import Testing
         #expect(options.attributes.set == [.readonly, .nosuid])
         #expect(options.recursive.set == .readonly)
         #expect(options.propagation.count == 1 && options.propagation[0].kind == .private && options.propagation[0].recursive)
-        #expect(options.filesystem.map(\.key) == ["mode", "sync", "size", "nr_inodes"])
+        #expect(options.settings.map(\.key) == ["mode", "sync", "size", "nr_inodes"])
     }
 
     @Test func `a later option wins`() {
