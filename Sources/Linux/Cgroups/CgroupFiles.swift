@@ -15,9 +15,8 @@ enum CgroupFiles {
 
     /// For several values one after the other into the same file.
     static func write(_ value: String, to file: borrowing OwnedFD, path: String) throws(SystemError) {
-        let fd = file.rawValue
         let bytes = Array(value.utf8)
-        let written = try syscall("write", on: "\(shown(value)) to \(path)") { Glibc.write(fd, bytes, bytes.count) }
+        let written = try Files.writeOnce(bytes, to: file, name: "\(shown(value)) to \(path)")
         // The kernel takes such a value as a whole or not at all.
         if written != bytes.count {
             throw SystemError(call: "write", subject: "\(path) (\(written) of \(bytes.count) bytes)", errno: .invalid)

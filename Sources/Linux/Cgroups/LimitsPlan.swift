@@ -26,17 +26,15 @@ enum LimitsPlan {
         if let swappiness = limits.memory.swappiness, swappiness > 100 {
             throw .invalid("linux.resources.memory.swappiness: \(swappiness) is not between 0 and 100")
         }
-        for (field, value) in [("limit", limits.memory.limit), ("swap", limits.memory.swap), ("reservation", limits.memory.reservation)] {
-            if let value, value < -1 { throw .invalid("linux.resources.memory.\(field): \(value) is neither -1 nor a size") }
-        }
+        // One by one: an array of pairs of a kind of its own is a type to be made known at every start.
+        try checkSize("limit", limits.memory.limit)
+        try checkSize("swap", limits.memory.swap)
+        try checkSize("reservation", limits.memory.reservation)
         if let limit = limits.memory.limit, let swap = limits.memory.swap, limit > 0, swap > 0, swap < limit {
             throw .invalid("linux.resources.memory.swap: \(swap) is below the memory limit of \(limit), which it includes")
         }
-        for (weight, field) in [(limits.blockIO.weight, "weight"), (limits.blockIO.leafWeight, "leafWeight")] {
-            if let weight, weight != 0, !(10...1000).contains(weight) {
-                throw .invalid("linux.resources.blockIO.\(field): \(weight) is not between 10 and 1000")
-            }
-        }
+        try checkWeight("weight", limits.blockIO.weight)
+        try checkWeight("leafWeight", limits.blockIO.leafWeight)
         for hugepages in limits.hugepages where hugepages.pageSize.isEmpty || hugepages.pageSize.contains("/") {
             throw .invalid("linux.resources.hugepageLimits: \(hugepages.pageSize.debugDescription) is no page size")
         }
@@ -46,6 +44,14 @@ enum LimitsPlan {
         for name in limits.unified.keys where name.contains("/") {
             throw .invalid("linux.resources.unified: \(name.debugDescription) is no file of a cgroup")
         }
+    }
+
+    private static func checkSize(_ field: String, _ value: Int64?) throws(CgroupError) {
+        if let value, value < -1 { throw .invalid("linux.resources.memory.\(field): \(value) is neither -1 nor a size") }
+    }
+
+    private static func checkWeight(_ field: String, _ weight: UInt16?) throws(CgroupError) {
+        if let weight, weight != 0, !(10...1000).contains(weight) { throw .invalid("linux.resources.blockIO.\(field): \(weight) is not between 10 and 1000") }
     }
 
     static func rdma(_ limits: CgroupLimits) -> [CgroupWrite] {

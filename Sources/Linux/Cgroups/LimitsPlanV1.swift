@@ -84,11 +84,13 @@ extension LimitsPlan {
             }
             if let weight = device.leafWeight { add("blkio.leaf_weight_device", Self.device(device.major, device.minor, "\(weight)")) }
         }
-        for (rates, file) in [
-            (io.readBytes, "read_bps"), (io.writeBytes, "write_bps"), (io.readOperations, "read_iops"), (io.writeOperations, "write_iops"),
-        ] {
+        func add(_ rates: [CgroupLimits.DeviceRate], _ file: String) {
             for rate in rates { add("blkio.throttle.\(file)_device", Self.device(rate.major, rate.minor, "\(rate.rate)")) }
         }
+        add(io.readBytes, "read_bps")
+        add(io.writeBytes, "write_bps")
+        add(io.readOperations, "read_iops")
+        add(io.writeOperations, "write_iops")
         return writes
     }
 }

@@ -80,6 +80,12 @@ package enum Files {
         }
     }
 
+    /// One call, which may write less.
+    package static func writeOnce(_ bytes: borrowing [UInt8], to file: borrowing OwnedFD, name: @autoclosure () -> String) throws(SystemError) -> Int {
+        let fd = file.rawValue
+        return try syscall("write", on: name()) { bytes.withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) } }
+    }
+
     /// Writes `text` in one call, as the files of procfs, sysfs and cgroups want it. The file must exist.
     package static func write(_ text: String, toExisting path: String) throws(SystemError) {
         let file = try open(path, O_WRONLY)

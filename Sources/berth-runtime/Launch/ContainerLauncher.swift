@@ -49,10 +49,10 @@ struct ContainerLauncher {
             // Nothing is to be found again for which there is no record.
             let isRecorded = parts.beforeClone != nil
             if !isRecorded { try directory.write(record) }
-            try directory.write(config: config)
             try NetworkDevices.move(plan, pid: child.pid)
             try enterResctrl(child.pid, in: directory, &record)
             try supply(child.pid, channel, parts.afterClone, &made)
+            try directory.write(config: config)
             // The init has what it waited for, and dies with this process until it is ready: only from then on anybody needs its pid.
             if isRecorded { try directory.write(record) }
             seal.closeMount()
