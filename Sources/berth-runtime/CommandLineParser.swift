@@ -110,16 +110,18 @@ struct GlobalOptions {
     /// Path of CRIU, where it shall not be looked for.
     let criu: String?
 
-    static let specs: [OptionSpec] = [
-        OptionSpec("debug", nil, .flag, "write debug lines to the log as well"),
-        OptionSpec("log", nil, .value, "file for errors and warnings, besides standard error"),
-        OptionSpec("log-format", nil, .value, "form of that file's lines: text (default) or json"),
-        OptionSpec("root", nil, .value, "directory for the state of containers; should be on a tmpfs"),
-        OptionSpec("criu", nil, .value, "path of CRIU; default: in $PATH"),
-        OptionSpec("systemd-cgroup", nil, .flag, "have systemd make the cgroup; cgroupsPath is SLICE:PREFIX:NAME then"),
-        OptionSpec("rootless", nil, .value, "true, false or auto; accepted, the caller's rights are found out"),
-        help, OptionSpec("version", "v", .flag, "print the version"),
-    ]
+    static var specs: [OptionSpec] {
+        [
+            OptionSpec("debug", nil, .flag, "write debug lines to the log as well"),
+            OptionSpec("log", nil, .value, "file for errors and warnings, besides standard error"),
+            OptionSpec("log-format", nil, .value, "form of that file's lines: text (default) or json"),
+            OptionSpec("root", nil, .value, "directory for the state of containers; should be on a tmpfs"),
+            OptionSpec("criu", nil, .value, "path of CRIU; default: in $PATH"),
+            OptionSpec("systemd-cgroup", nil, .flag, "have systemd make the cgroup; cgroupsPath is SLICE:PREFIX:NAME then"),
+            OptionSpec("rootless", nil, .value, "true, false or auto; accepted, the caller's rights are found out"),
+            help, OptionSpec("version", "v", .flag, "print the version"),
+        ]
+    }
 
     /// Understood by every command.
     static let help = OptionSpec("help", "h", .flag, "show this help")

@@ -13,7 +13,7 @@ extension RuntimeSpec {
         package var netDevices: [String: NetDevice]
         /// Absolute, relative, or "slice:prefix:name" with the systemd driver. The runtime chooses when unset.
         package var cgroupsPath: String?
-        package var resources: Resources?
+        package var resources: Optional<Resources>
         /// "shared", "slave", "private", "unbindable" and their r… forms.
         package var rootfsPropagation: String?
         /// Made unreadable in the container.
@@ -22,10 +22,10 @@ extension RuntimeSpec {
         /// SELinux context of the container's mounts.
         package var mountLabel: String?
         package var sysctl: [String: String]
-        package var seccomp: SeccompProfile?
-        package var intelRdt: IntelRdt?
-        package var memoryPolicy: MemoryPolicy?
-        package var personality: Personality?
+        package var seccomp: Optional<SeccompProfile>
+        package var intelRdt: Optional<IntelRdt>
+        package var memoryPolicy: Optional<MemoryPolicy>
+        package var personality: Optional<Personality>
 
         package init(
             namespaces: [Namespace] = [], uidMappings: [IDMapping] = [], gidMappings: [IDMapping] = [], timeOffsets: [String: TimeOffset] = [:],

@@ -5,7 +5,7 @@ extension RuntimeSpec {
     package struct Process: Codable, Sendable, Equatable {
         package var terminal: Bool
         /// Ignored without `terminal`.
-        package var consoleSize: ConsoleSize?
+        package var consoleSize: Optional<ConsoleSize>
         package var user: User
         /// As for execvp(3); at least one element when the container is started.
         package var args: [String]
@@ -13,17 +13,17 @@ extension RuntimeSpec {
         package var env: [String]
         /// Absolute path inside the container.
         package var cwd: String
-        package var capabilities: Capabilities?
+        package var capabilities: Optional<Capabilities>
         package var rlimits: [Rlimit]
         package var noNewPrivileges: Bool
         package var apparmorProfile: String?
         /// -1000 to 1000; unset leaves the inherited value.
         package var oomScoreAdj: Int?
-        package var scheduler: Scheduler?
+        package var scheduler: Optional<Scheduler>
         package var selinuxLabel: String?
-        package var ioPriority: IOPriority?
+        package var ioPriority: Optional<IOPriority>
         /// Only for exec'd processes.
-        package var execCPUAffinity: CPUAffinity?
+        package var execCPUAffinity: Optional<CPUAffinity>
 
         package init(
             terminal: Bool = false, consoleSize: ConsoleSize? = nil, user: User = User(), args: [String] = [], env: [String] = [], cwd: String,

@@ -13,14 +13,14 @@ package struct RuntimeSpec: Codable, Sendable, Equatable {
     /// Version of the specification the document follows, as SemVer: "1.0.2", "1.2.1-dev".
     package var ociVersion: String
     /// Absent for a container that is only created and joined by exec later.
-    package var process: Process?
-    package var root: Root?
+    package var process: Optional<Process>
+    package var root: Optional<Root>
     package var hostname: String?
     package var domainname: String?
     package var mounts: [Mount]
-    package var hooks: Hooks?
+    package var hooks: Optional<Hooks>
     package var annotations: [String: String]
-    package var linux: Linux?
+    package var linux: Optional<Linux>
 
     package init(
         ociVersion: String = RuntimeSpec.version, process: Process? = nil, root: Root? = nil, hostname: String? = nil, domainname: String? = nil,

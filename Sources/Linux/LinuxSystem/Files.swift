@@ -15,10 +15,10 @@ package enum Files {
     }
 
     /// Everything up to the end of the file. `limit` in bytes guards against endless ones: more is an EFBIG.
-    package static func readAll(_ file: borrowing OwnedFD, name: String, limit: Int = 64 << 20) throws(SystemError) -> [UInt8] {
+    package static func readAll(_ file: borrowing OwnedFD, name: String, limit: Int = 64 << 20, expecting: Int = 4096) throws(SystemError) -> [UInt8] {
         let fd = file.rawValue
         // Most files are small, those of procfs and cgroups above all: one small buffer that grows when it is full.
-        var room = 4096
+        var room = expecting
         var buffer = UnsafeMutableRawPointer.allocate(byteCount: room, alignment: 1)
         defer { buffer.deallocate() }
         var count = 0
@@ -58,9 +58,9 @@ package enum Files {
         return try readAll(file, name: name)
     }
 
-    package static func readAll(_ path: String, limit: Int = 64 << 20) throws(SystemError) -> [UInt8] {
+    package static func readAll(_ path: String, limit: Int = 64 << 20, expecting: Int = 4096) throws(SystemError) -> [UInt8] {
         let file = try open(path)
-        return try readAll(file, name: path, limit: limit)
+        return try readAll(file, name: path, limit: limit, expecting: expecting)
     }
 
     /// The file as text; invalid UTF-8 is replaced.

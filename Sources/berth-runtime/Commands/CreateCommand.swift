@@ -6,15 +6,17 @@ import OCISpec
 
 /// `create` and `run`: the same but for who waits, and for what.
 enum CreateCommand {
-    static let specs: [OptionSpec] = [
-        OptionSpec("bundle", "b", .value, "directory with config.json; default: the working directory"),
-        OptionSpec("console-socket", nil, .value, "unix socket that gets the master of the container's terminal"),
-        OptionSpec("pidfd-socket", nil, .value, "unix socket that gets a pidfd of the container's process"),
-        OptionSpec("pid-file", nil, .value, "file that gets the process id"),
-        OptionSpec("no-pivot", nil, .flag, "move the root instead of pivot_root, for an initial ramdisk"),
-        OptionSpec("no-new-keyring", nil, .flag, "keep the caller's session keyring"),
-        OptionSpec("preserve-fds", nil, .value, "how many descriptors from 3 on the container gets"),
-    ]
+    static var specs: [OptionSpec] {
+        [
+            OptionSpec("bundle", "b", .value, "directory with config.json; default: the working directory"),
+            OptionSpec("console-socket", nil, .value, "unix socket that gets the master of the container's terminal"),
+            OptionSpec("pidfd-socket", nil, .value, "unix socket that gets a pidfd of the container's process"),
+            OptionSpec("pid-file", nil, .value, "file that gets the process id"),
+            OptionSpec("no-pivot", nil, .flag, "move the root instead of pivot_root, for an initial ramdisk"),
+            OptionSpec("no-new-keyring", nil, .flag, "keep the caller's session keyring"),
+            OptionSpec("preserve-fds", nil, .value, "how many descriptors from 3 on the container gets"),
+        ]
+    }
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         let request = try ContainerRequest(options, global, command: "create")

@@ -6,7 +6,7 @@ import OCISpec
 
 /// `delete`: what is left of a stopped container, and with `--force` of any, also of one whose runtime was killed half way.
 enum DeleteCommand {
-    static let specs = [OptionSpec("force", "f", .flag, "kill the container first; no error when there is none")]
+    static var specs: [OptionSpec] { [OptionSpec("force", "f", .flag, "kill the container first; no error when there is none")] }
 
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {

@@ -5,7 +5,9 @@ import LinuxSystem
 
 /// `events`: statistics of a container, again and again or once, and its OOM kills, one line of JSON each.
 enum EventsCommand {
-    static let specs = [OptionSpec("stats", nil, .flag, "print the statistics once"), OptionSpec("interval", nil, .value, "time between statistics, default 5s")]
+    static var specs: [OptionSpec] {
+        [OptionSpec("stats", nil, .flag, "print the statistics once"), OptionSpec("interval", nil, .value, "time between statistics, default 5s")]
+    }
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         let id = try soleArgument(options, "events")

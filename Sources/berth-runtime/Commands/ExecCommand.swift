@@ -6,25 +6,27 @@ import OCISpec
 
 /// `exec`: one more process in a container, from flags over the container's own process, or from a document.
 enum ExecCommand {
-    static let specs: [OptionSpec] = [
-        OptionSpec("console-socket", nil, .value, "unix socket that gets the master of the process's terminal"),
-        OptionSpec("pidfd-socket", nil, .value, "unix socket that gets a pidfd of the process"),
-        OptionSpec("cwd", nil, .value, "working directory in the container"),
-        OptionSpec("env", "e", .list, "NAME=VALUE, added to the container's environment"),
-        OptionSpec("tty", "t", .flag, "give the process a terminal"),
-        OptionSpec("user", "u", .value, "UID[:GID]"),
-        OptionSpec("additional-gids", "g", .list, "one more group"),
-        OptionSpec("process", "p", .value, "file with a process document, instead of the options here"),
-        OptionSpec("detach", "d", .flag, "return when the program runs"),
-        OptionSpec("pid-file", nil, .value, "file that gets the process id"),
-        OptionSpec("process-label", nil, .value, "SELinux label"),
-        OptionSpec("apparmor", nil, .value, "AppArmor profile"),
-        OptionSpec("no-new-privs", nil, .flag, "set no_new_privs"),
-        OptionSpec("cap", "c", .list, "capability to add"),
-        OptionSpec("preserve-fds", nil, .value, "how many descriptors from 3 on the process gets"),
-        OptionSpec("cgroup", nil, .list, "cgroup below the container's: [CONTROLLER,...:]PATH"),
-        OptionSpec("ignore-paused", nil, .flag, "wait in a paused container instead of failing"),
-    ]
+    static var specs: [OptionSpec] {
+        [
+            OptionSpec("console-socket", nil, .value, "unix socket that gets the master of the process's terminal"),
+            OptionSpec("pidfd-socket", nil, .value, "unix socket that gets a pidfd of the process"),
+            OptionSpec("cwd", nil, .value, "working directory in the container"),
+            OptionSpec("env", "e", .list, "NAME=VALUE, added to the container's environment"),
+            OptionSpec("tty", "t", .flag, "give the process a terminal"),
+            OptionSpec("user", "u", .value, "UID[:GID]"),
+            OptionSpec("additional-gids", "g", .list, "one more group"),
+            OptionSpec("process", "p", .value, "file with a process document, instead of the options here"),
+            OptionSpec("detach", "d", .flag, "return when the program runs"),
+            OptionSpec("pid-file", nil, .value, "file that gets the process id"),
+            OptionSpec("process-label", nil, .value, "SELinux label"),
+            OptionSpec("apparmor", nil, .value, "AppArmor profile"),
+            OptionSpec("no-new-privs", nil, .flag, "set no_new_privs"),
+            OptionSpec("cap", "c", .list, "capability to add"),
+            OptionSpec("preserve-fds", nil, .value, "how many descriptors from 3 on the process gets"),
+            OptionSpec("cgroup", nil, .list, "cgroup below the container's: [CONTROLLER,...:]PATH"),
+            OptionSpec("ignore-paused", nil, .flag, "wait in a paused container instead of failing"),
+        ]
+    }
 
     /// runc's status for whatever fails before the program runs.
     static let failureCode: CInt = 255

@@ -5,7 +5,7 @@ import LinuxSystem
 
 /// `kill`: a signal for the init, or with `--all` for everybody in the container's cgroup.
 enum KillCommand {
-    static let specs = [OptionSpec("all", "a", .flag, "signal every process of the container")]
+    static var specs: [OptionSpec] { [OptionSpec("all", "a", .flag, "signal every process of the container")] }
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         guard (1...2).contains(options.arguments.count) else { throw RuntimeError(.invalidArgument, "\"kill\" requires a minimum of 1 argument(s)") }

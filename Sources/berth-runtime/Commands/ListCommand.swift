@@ -3,7 +3,7 @@ import LinuxSystem
 
 /// `list`: every container below the root.
 enum ListCommand {
-    static let specs = [OptionSpec("format", "f", .value, "table (default) or json"), OptionSpec("quiet", "q", .flag, "only the ids")]
+    static var specs: [OptionSpec] { [OptionSpec("format", "f", .value, "table (default) or json"), OptionSpec("quiet", "q", .flag, "only the ids")] }
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         guard options.arguments.isEmpty else { throw RuntimeError(.invalidArgument, "\"list\" requires exactly 0 argument(s)") }

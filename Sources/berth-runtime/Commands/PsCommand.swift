@@ -5,7 +5,7 @@ import LinuxSystem
 
 /// `ps`: the processes in the container's cgroup, as a list of numbers or as ps(1) shows them.
 enum PsCommand {
-    static let specs = [OptionSpec("format", "f", .value, "table (default) or json")]
+    static var specs: [OptionSpec] { [OptionSpec("format", "f", .value, "table (default) or json")] }
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         guard let id = options.arguments.first else { throw RuntimeError(.invalidArgument, "\"ps\" requires a minimum of 1 argument(s)") }

@@ -5,12 +5,13 @@ import OCISpec
 
 /// `run`: create and start in one, without the stop at exec.fifo. In the foreground it stays until the container ends and removes it.
 enum RunCommand {
-    static let specs: [OptionSpec] =
+    static var specs: [OptionSpec] {
         CreateCommand.specs + [
-            OptionSpec("detach", "d", .flag, "return when the program runs"),
-            OptionSpec("keep", nil, .flag, "leave the stopped container"),
-            OptionSpec("no-subreaper", nil, .flag, "do not become the parent of orphans"),
-        ]
+                OptionSpec("detach", "d", .flag, "return when the program runs"),
+                OptionSpec("keep", nil, .flag, "leave the stopped container"),
+                OptionSpec("no-subreaper", nil, .flag, "do not become the parent of orphans"),
+            ]
+    }
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         let request = try ContainerRequest(options, global, command: "run")

@@ -5,7 +5,9 @@ import OCISpec
 
 /// `spec`: writes a config.json to start from, the same as runc's.
 enum SpecCommand {
-    static let specs = [OptionSpec("bundle", "b", .value, "where to write; default: the working directory"), OptionSpec("rootless", nil, .flag, "for a user without privileges")]
+    static var specs: [OptionSpec] {
+        [OptionSpec("bundle", "b", .value, "where to write; default: the working directory"), OptionSpec("rootless", nil, .flag, "for a user without privileges")]
+    }
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         guard options.arguments.isEmpty else { throw RuntimeError(.invalidArgument, "\"spec\" requires exactly 0 argument(s)") }

@@ -11,27 +11,29 @@ import OCISpec
 enum UpdateCommand {
     typealias Resources = RuntimeSpec.Linux.Resources
 
-    static let specs: [OptionSpec] = [
-        OptionSpec("resources", "r", .value, "file with a resources document, - for standard input; instead of the options here"),
-        OptionSpec("blkio-weight", nil, .value, "weight of the container's I/O, 10 to 1000"),
-        OptionSpec("cpu-period", nil, .value, "length of a CPU period in microseconds"),
-        OptionSpec("cpu-quota", nil, .value, "CPU time in a period, microseconds"),
-        OptionSpec("cpu-burst", nil, .value, "CPU time that may be saved up beyond the quota, microseconds"),
-        OptionSpec("cpu-share", nil, .value, "CPU weight relative to other containers"),
-        OptionSpec("cpu-rt-period", nil, .value, "length of a realtime period in microseconds"),
-        OptionSpec("cpu-rt-runtime", nil, .value, "realtime CPU time in a period, microseconds"),
-        OptionSpec("cpuset-cpus", nil, .value, "processors, as in 0-3,7"),
-        OptionSpec("cpuset-mems", nil, .value, "memory nodes"),
-        OptionSpec("kernel-memory", nil, .value, nil),
-        OptionSpec("kernel-memory-tcp", nil, .value, nil),
-        OptionSpec("memory", nil, .value, "memory limit in bytes, -1 for none"),
-        OptionSpec("cpu-idle", nil, .value, "1: run only when nobody else wants to"),
-        OptionSpec("memory-reservation", nil, .value, "soft limit in bytes"),
-        OptionSpec("memory-swap", nil, .value, "limit of memory and swap together in bytes, -1 for none"),
-        OptionSpec("pids-limit", nil, .value, "most processes at a time"),
-        OptionSpec("l3-cache-schema", nil, .value, "L3 cache schema of resctrl"),
-        OptionSpec("mem-bw-schema", nil, .value, "memory bandwidth schema of resctrl"),
-    ]
+    static var specs: [OptionSpec] {
+        [
+            OptionSpec("resources", "r", .value, "file with a resources document, - for standard input; instead of the options here"),
+            OptionSpec("blkio-weight", nil, .value, "weight of the container's I/O, 10 to 1000"),
+            OptionSpec("cpu-period", nil, .value, "length of a CPU period in microseconds"),
+            OptionSpec("cpu-quota", nil, .value, "CPU time in a period, microseconds"),
+            OptionSpec("cpu-burst", nil, .value, "CPU time that may be saved up beyond the quota, microseconds"),
+            OptionSpec("cpu-share", nil, .value, "CPU weight relative to other containers"),
+            OptionSpec("cpu-rt-period", nil, .value, "length of a realtime period in microseconds"),
+            OptionSpec("cpu-rt-runtime", nil, .value, "realtime CPU time in a period, microseconds"),
+            OptionSpec("cpuset-cpus", nil, .value, "processors, as in 0-3,7"),
+            OptionSpec("cpuset-mems", nil, .value, "memory nodes"),
+            OptionSpec("kernel-memory", nil, .value, nil),
+            OptionSpec("kernel-memory-tcp", nil, .value, nil),
+            OptionSpec("memory", nil, .value, "memory limit in bytes, -1 for none"),
+            OptionSpec("cpu-idle", nil, .value, "1: run only when nobody else wants to"),
+            OptionSpec("memory-reservation", nil, .value, "soft limit in bytes"),
+            OptionSpec("memory-swap", nil, .value, "limit of memory and swap together in bytes, -1 for none"),
+            OptionSpec("pids-limit", nil, .value, "most processes at a time"),
+            OptionSpec("l3-cache-schema", nil, .value, "L3 cache schema of resctrl"),
+            OptionSpec("mem-bw-schema", nil, .value, "memory bandwidth schema of resctrl"),
+        ]
+    }
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {
         let id = try soleArgument(options, "update")

@@ -13,7 +13,7 @@ enum ConfigLoader {
 
     /// config.json of a bundle, which the container's directory keeps as it is.
     static func read(bundle: String) throws(RuntimeError) -> [UInt8] {
-        do throws(SystemError) { return try Files.readAll(path(inBundle: bundle), limit: limitBytes) } catch {
+        do throws(SystemError) { return try Files.readAll(path(inBundle: bundle), limit: limitBytes, expecting: 16 << 10) } catch {
             if error.errno == .noSuchFile { throw RuntimeError(.notFound, "JSON specification file config.json not found in \(bundle)") }
             throw RuntimeError(error)
         }

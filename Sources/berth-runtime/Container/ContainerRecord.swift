@@ -62,7 +62,9 @@ struct ContainerRecord {
 
 extension ContainerRecord.Later {
     init(_ spec: RuntimeSpec) {
-        self.init(poststart: spec.hooks?.poststart ?? [], poststop: spec.hooks?.poststop ?? [], hasProcess: spec.process != nil)
+        // Not by `!= nil`, which makes the type of a pair of processes known.
+        let hasProcess = if case .some = spec.process { true } else { false }
+        self.init(poststart: spec.hooks?.poststart ?? [], poststop: spec.hooks?.poststop ?? [], hasProcess: hasProcess)
     }
 }
 

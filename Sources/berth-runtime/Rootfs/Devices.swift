@@ -18,9 +18,11 @@ enum Devices {
         let gid: UInt32
     }
 
-    static let defaults: [Node] = [
-        usual("/dev/null", 1, 3), usual("/dev/zero", 1, 5), usual("/dev/full", 1, 7), usual("/dev/random", 1, 8), usual("/dev/urandom", 1, 9), usual("/dev/tty", 5, 0),
-    ]
+    static var defaults: [Node] {
+        [
+            usual("/dev/null", 1, 3), usual("/dev/zero", 1, 5), usual("/dev/full", 1, 7), usual("/dev/random", 1, 8), usual("/dev/urandom", 1, 9), usual("/dev/tty", 5, 0),
+        ]
+    }
 
     private static func usual(_ path: String, _ major: UInt32, _ minor: UInt32) -> Node {
         Node(path: path, kind: S_IFCHR, major: major, minor: minor, mode: 0o666, uid: 0, gid: 0)
