@@ -45,16 +45,16 @@ struct ContainerLauncher {
         for fd in hostDevices.values { close(fd) }
         if let fifo { close(fifo) }
         do throws(RuntimeError) {
-            record.initProcess = try attempt { () throws(SystemError) in try ProcessIdentity(of: child.pid) }
             // Nothing is to be found again for which there is no record.
-            let isRecorded = parts.beforeClone != nil
-            if !isRecorded { try directory.write(record) }
+            if parts.beforeClone == nil { try directory.write(record) }
             try NetworkDevices.move(plan, pid: child.pid)
             try enterResctrl(child.pid, in: directory, &record)
             try supply(child.pid, channel, parts.afterClone, &made)
-            try directory.write(config: config)
+            try raiseLoopback(of: child, channel)
             // The init has what it waited for, and dies with this process until it is ready: only from then on anybody needs its pid.
-            if isRecorded { try directory.write(record) }
+            try directory.write(config: config)
+            record.initProcess = try attempt { () throws(SystemError) in try ProcessIdentity(of: child.pid) }
+            try directory.write(record)
             seal.closeMount()
             try follow(child, channel, record)
         } catch {
@@ -195,6 +195,23 @@ struct ContainerLauncher {
         do throws(SystemError) { try channel.send(.cgroup, descriptors: tasks) } catch {
             // The init has failed already; its message is waiting.
             if error.errno != .brokenPipe && error.errno != .connectionReset { throw RuntimeError(error) }
+        }
+    }
+
+    /// The kernel tells everybody of an interface that comes up, which takes as long as the init's first five mounts: so it is done beside them.
+    private func raiseLoopback(of child: borrowing ChildProcess, _ channel: borrowing SyncChannel) throws(RuntimeError) {
+        guard plan.runtimeRaisesLoopback else { return }
+        do throws(SystemError) {
+            let own = try Files.open("/proc/self/ns/net")
+            try Namespaces.enter([.network], of: child.pidfd, name: "init")
+            let result = Result { () throws(SystemError) in try ProcessAttributes.raiseLoopback() }
+            try Namespaces.enter(.network, at: "/proc/self/ns/net", through: own)
+            try result.get()
+            try channel.send(.network)
+        } catch {
+            // The init has failed already; its message is waiting.
+            if error.errno == .noSuchProcess || error.errno == .brokenPipe || error.errno == .connectionReset { return }
+            throw RuntimeError(error, while: "take lo up")
         }
     }
 

@@ -71,7 +71,7 @@ struct InitStage: ~Copyable {
         try attempt { () throws(SystemError) in try ProcessAttributes.startSession() }
         ProcessAttributes.resetAffinity()
         if plan.newKeyring { try joinKeyring() }
-        if plan.namespaces.creates(.network) { try during("take lo up") { () throws(SystemError) in try ProcessAttributes.raiseLoopback() } }
+        if plan.namespaces.creates(.network), !plan.runtimeRaisesLoopback { try during("take lo up") { () throws(SystemError) in try ProcessAttributes.raiseLoopback() } }
     }
 
     private borrowing func joinKeyring() throws(RuntimeError) {
@@ -92,7 +92,7 @@ struct InitStage: ~Copyable {
             mapIDs: { [raw = channel.rawValue] (index, tree) throws(SystemError) in try SyncChannel.exchange(.idmap, "\(index)", tree.rawValue, over: raw) })
         var joined = false
         // The runtime answers one question at a time, and the cgroup is what it tells first.
-        if plan.mounts.contains(where: { $0.options.idmap && $0.isInside(plan.rootfs) }) {
+        if plan.asksForMappings {
             try joinCgroup()
             joined = true
         }
@@ -109,6 +109,7 @@ struct InitStage: ~Copyable {
                 plan.devices, in: builder.root, inUserNamespace: plan.namespaces.hasUserNamespace, prepared: preparedDevices)
             try Devices.createLinks(in: builder.root)
         }
+        if plan.runtimeRaisesLoopback { _ = try attempt { () throws(SystemError) in try channel.expect(.network) } }
         return builder
     }
 

@@ -66,6 +66,13 @@ struct LaunchPlan {
         }
     }
 
+    /// The runtime, or else the init itself, takes lo up in a new network namespace. In a user namespace only the init may, and an init that has mounts to ask about cannot be told of it
+    /// in between.
+    var runtimeRaisesLoopback: Bool { namespaces.creates(.network) && !namespaces.hasUserNamespace && !asksForMappings }
+
+    /// The init sends the runtime mounts whose source only it can reach.
+    var asksForMappings: Bool { mounts.contains { $0.options.idmap && $0.isInside(rootfs) } }
+
     var hooks: RuntimeSpec.Hooks { spec.hooks ?? RuntimeSpec.Hooks() }
     var hasRuntimeHooks: Bool { !hooks.prestart.isEmpty || !hooks.createRuntime.isEmpty }
 }

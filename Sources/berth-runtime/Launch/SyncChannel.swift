@@ -10,6 +10,7 @@ import LinuxSystem
 //        │  ◀── mapping ──────────────  │   new user namespace: "write my id maps"
 //        │  ─── go ─────────────────▶   │   maps are written
 //        │  ─── cgroup [fds] ───────▶   │   the cgroup exists: join it by writing 0 to these `tasks` files (none with CLONE_INTO_CGROUP)
+//        │  ─── network ────────────▶   │   lo of the new network namespace is up; read when the mounts are done
 //        │  ◀── idmap [fd] ───────────  │   a mount whose source only the init can reach: "map its ids"; its place in the plan as text
 //        │  ─── go ─────────────────▶   │
 //        │  ◀── hooks ────────────────  │   mounts are done, root not yet changed; only if there are prestart or createRuntime hooks
@@ -21,7 +22,7 @@ import LinuxSystem
 //        │  ◀── (end) ────────────────  │   run, exec: execve succeeded, which closed the socket
 
 enum SyncMessage: UInt8 {
-    case pid = 0x70, mapping = 0x75, go = 0x67, cgroup = 0x63, hooks = 0x68, seccomp = 0x73, idmap = 0x69, ready = 0x72, failure = 0x65, programFailure = 0x78
+    case pid = 0x70, network = 0x6e, mapping = 0x75, go = 0x67, cgroup = 0x63, hooks = 0x68, seccomp = 0x73, idmap = 0x69, ready = 0x72, failure = 0x65, programFailure = 0x78
 }
 
 /// One end of the channel.
