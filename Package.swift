@@ -23,9 +23,6 @@ let light: [SwiftSetting] =
         .unsafeFlags(["-Xfrontend", "-function-sections", "-Xfrontend", "-disable-concrete-type-metadata-mangled-name-accessors"], .when(configuration: .release)),
     ]
 
-/// The runtime and what only it makes much use of: a smaller program starts no slower.
-let small: [SwiftSetting] = light
-
 /// The shim, the runtime and the init: fully static, position dependent, so that they start in under a millisecond and share no library with anybody.
 /// Identical functions are one, and the tables for unwinding the stack, an eighth of the program that nobody reads, are left out.
 /// - Parameter order: the names of the functions to be placed first, beside one another: what a command uses is then a tenth of the program's pages.
@@ -121,7 +118,7 @@ let package = Package(
         .executableTarget(
             name: "berth-runtime",
             dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "SystemdBus", "CSeccomp", "CCap", "StaticUnicode", "StaticStart"],
-            swiftSettings: small, linkerSettings: staticProgram(order: "runtime.order")),
+            swiftSettings: light, linkerSettings: staticProgram(order: "runtime.order")),
         .executableTarget(
             name: "berth-init", dependencies: ["LinuxSystem", "StaticUnicode", "StaticStart"], swiftSettings: light, linkerSettings: staticProgram()),
 
@@ -157,16 +154,16 @@ let package = Package(
         .target(name: "OCILayer", dependencies: ["LinuxSystem"], path: "Sources/Contracts/OCILayer", swiftSettings: light),
         // Below this line: no Foundation, no Concurrency, no Dispatch.
         .target(name: "TaskAPI", dependencies: ["CProtobufC"], path: "Sources/Contracts/TaskAPI", exclude: ["protos", "generate.sh"], swiftSettings: light),
-        .target(name: "OCISpec", dependencies: ["JSONCodec"], path: "Sources/Contracts/OCISpec", swiftSettings: small),
+        .target(name: "OCISpec", dependencies: ["JSONCodec"], path: "Sources/Contracts/OCISpec", swiftSettings: light),
         .target(name: "JSONCodec", path: "Sources/Contracts/JSONCodec", swiftSettings: light),
         .target(name: "BerthDefaults", path: "Sources/Contracts/BerthDefaults", swiftSettings: light),
 
         // Linux: the kernel and the system's C libraries
-        .target(name: "Netlink", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Netlink", swiftSettings: small),
-        .target(name: "SystemdBus", dependencies: ["LinuxSystem"], path: "Sources/Linux/SystemdBus", swiftSettings: small),
-        .target(name: "Cgroups", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Cgroups", swiftSettings: small),
+        .target(name: "Netlink", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Netlink", swiftSettings: light),
+        .target(name: "SystemdBus", dependencies: ["LinuxSystem"], path: "Sources/Linux/SystemdBus", swiftSettings: light),
+        .target(name: "Cgroups", dependencies: ["LinuxSystem", "CLinux"], path: "Sources/Linux/Cgroups", swiftSettings: light),
         .target(name: "LinuxSystem", dependencies: ["CLinux"], path: "Sources/Linux/LinuxSystem", swiftSettings: light),
-        .target(name: "StaticUnicode", path: "Sources/Linux/StaticUnicode", swiftSettings: small + (testing ? [] : [.define("BERTH_STATIC")])),
+        .target(name: "StaticUnicode", path: "Sources/Linux/StaticUnicode", swiftSettings: light + (testing ? [] : [.define("BERTH_STATIC")])),
         .target(name: "StaticStart", path: "Sources/Linux/StaticStart", cSettings: testing ? [] : [.define("BERTH_STATIC")]),
         .target(name: "CLinux", path: "Sources/Linux/CLinux"),
         .systemLibrary(name: "CSeccomp", path: "Sources/Linux/CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),

@@ -2,12 +2,13 @@
 import gzip
 import os
 import subprocess
+import threading
 
 import pytest
 
 from conftest import busybox_image
 from engine import Engine, wait_for
-from fakeregistry import FakeRegistry
+from fakeregistry import Answer, FakeRegistry
 from registry import digest, layer
 
 SIZE = 96 << 20
@@ -110,6 +111,28 @@ def test_a_full_disk_refuses_changes_and_keeps_what_is_there(docker, registry, f
     small.kill("supervisor")
     wait_for("the supervisor again on a full disk", lambda: docker.run("images").returncode == 0, 20)
     assert f"{registry.name}/kept" in docker.ok("images", "--format", "{{.Repository}}")
+
+
+def test_what_has_arrived_of_a_layer_that_does_not_fit_unpacked_is_given_back(docker, registry, disk):
+    archive = layer({"zeros": bytes(120 << 20), "tail": os.urandom(20 << 20)})
+    packed = gzip.compress(archive, 1, mtime=0)
+    registry.image("head", "latest", [archive], packed=[packed])
+    enough = threading.Event()
+
+    def first_half():
+        """The head, which fills the disk unpacked, and then nothing until the pull has failed."""
+        yield packed[: 12 << 20]
+        enough.wait(60)
+
+    registry.intercept = lambda r: Answer(200, chunks=first_half(), length=len(packed)) if r.route.endswith(digest(packed)) else None
+    before = used(disk)
+    try:
+        error = docker.fails("pull", f"{registry.name}/head", timeout=120)
+        assert "no space left on device" in error.lower(), error
+        wait_for("the space back", lambda: used(disk) <= before + (1 << 20), 10, lambda: f"{before} before, {used(disk)} now")
+    finally:
+        registry.intercept = lambda r: None
+        enough.set()
 
 
 def test_everything_works_again_when_there_is_room(docker, registry, disk):

@@ -33,6 +33,10 @@ for program in berth-shim berth-runtime; do
   [[ -x bin/$program ]] || continue
   rule "$program is not static" "$(file -L "bin/$program" 2>/dev/null | grep -v 'statically linked')"
 done
+# Where Sources/Linux/StaticStart/LibraryStart.c stands in for glibc's start.
+if [[ -x bin/berth-init && $(getconf GNU_LIBC_VERSION) == "glibc 2.36" && $(uname -m) == x86_64 ]]; then
+  rule "berth-init asks the processor what it can do" "$(objdump -d --no-show-raw-insn bin/berth-init | grep -m3 -w cpuid)"
+fi
 [[ -x bin/berth-runtime ]] && rule "berth-runtime, stripped, is larger than 8 MB" "$(stat -L -c %s bin/berth-runtime | awk '$1 > 8000000')"
 unstripped=$(swift build -c release --show-bin-path 2>/dev/null)
 for program in berth-shim berth-runtime; do

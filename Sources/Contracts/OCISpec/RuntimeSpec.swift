@@ -5,6 +5,8 @@
 /// (`RuntimeSpec+Coding.swift`); a field that is unset and one that is zero differ only where the type is optional. Unknown fields are ignored, as
 /// the specification demands; those of other platforms are not modelled.
 ///
+/// Large optional fields are written `Optional<T>` here and in the types below: `T?` is nil before an initializer sets it, and that nil is destroyed by way of the type's run-time description.
+///
 /// Spec: OCI runtime-spec 1.3, config.md.
 package struct RuntimeSpec: Codable, Sendable, Equatable {
     /// The highest version of the specification that these types cover.

@@ -30,6 +30,11 @@ final class Download: Sendable {
 
     init(_ descriptor: Descriptor) { self.descriptor = descriptor }
 
+    /// It has ended, and not with the blob.
+    var hasFailed: Bool {
+        arrival.update { if case .failure? = $0.result { true } else { false } }
+    }
+
     fileprivate func advance(to offset: Int64) {
         counter.set(offset)
         arrival.update { $0.available = offset }

@@ -234,7 +234,10 @@ struct PullTransfer {
                     while try await group.next() != nil {}
                 } catch {
                     let code = (error as? StorageError)?.code
-                    leave(error is TarError || (code != nil && code != .unavailable && code != .cancelled && code != .resourceExhausted))
+                    // No download has failed: then it is the disk that has no room for the layers, and none for what has arrived of them. (A registry that answers too many requests is
+                    // asked again later, and goes on.)
+                    let isFull = code == .resourceExhausted && !joined.values.contains { $0.hasFailed }
+                    leave(error is TarError || isFull || (code != nil && code != .unavailable && code != .cancelled && code != .resourceExhausted))
                     throw error
                 }
             }

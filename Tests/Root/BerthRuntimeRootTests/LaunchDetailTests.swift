@@ -1,3 +1,4 @@
+import Glibc
 import LinuxSystem
 import OCISpec
 import Testing
@@ -39,6 +40,32 @@ struct LaunchDetailTests {
             spec.hooks = RuntimeSpec.Hooks()
             spec.hooks?.startContainer = [RuntimeSpec.Hook(path: "/bin/sh", args: ["sh", "-c", "echo $WHO >/tmp/said"])]
         }) { (bundle) throws in #expect(try bundle.runContainer().output == "program\n") }
+    }
+
+    /// IFF_UP, IFF_LOOPBACK and IFF_RUNNING.
+    @Test(arguments: [false, true]) func `lo is up in a new network namespace`(inUserNamespace: Bool) throws {
+        try RuntimeTests.withBundle(["cat", "/sys/class/net/lo/flags"], edit: { spec in
+            guard inUserNamespace else { return }
+            spec.linux?.namespaces.append(RuntimeSpec.Linux.Namespace(type: "user"))
+            spec.linux?.uidMappings = [RuntimeSpec.IDMapping(containerID: 0, hostID: 0, size: 65536)]
+            spec.linux?.gidMappings = [RuntimeSpec.IDMapping(containerID: 0, hostID: 0, size: 65536)]
+        }) { (bundle) throws in #expect(try bundle.runContainer().output == "0x49\n") }
+    }
+
+    @Test func `lo is up when createRuntime hooks look, which run in the runtime's own network namespace`() throws {
+        let look = "pid=$(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); readlink /proc/self/ns/net >\"$SAID\"; nsenter -t $pid -n ip -o link show lo >>\"$SAID\""
+        let said = "/tmp/berth-test-\(getpid())-lo"
+        defer { unlink(said) }
+        try RuntimeTests.withBundle(["true"], edit: { spec in
+            spec.hooks = RuntimeSpec.Hooks()
+            spec.hooks?.createRuntime = [RuntimeSpec.Hook(path: "/bin/sh", args: ["sh", "-c", look], env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "SAID=\(said)"])]
+        }) { (bundle) throws in
+            let result = try bundle.runContainer()
+            #expect(result.code == 0, "\(result.output)")
+            let lines = try Files.readText(said).split(separator: "\n")
+            #expect(try lines.first.map(String.init) == Files.readLink("/proc/self/ns/net"))
+            #expect(lines.last?.contains("UP,LOWER_UP") == true)
+        }
     }
 
     @Test func `a createContainer hook stands in the root directory`() throws {
