@@ -105,7 +105,7 @@ struct JSONParser {
     }
 
     /// Ends a container if its closing character is next.
-    private mutating func close(_ node: Int, _ character: UInt8) -> Bool {
+    @inline(__always) private mutating func close(_ node: Int, _ character: UInt8) -> Bool {
         guard position < text.count, text[position] == character else { return false }
         position += 1
         depth -= 1
@@ -114,7 +114,7 @@ struct JSONParser {
         return true
     }
 
-    private mutating func comma(orEndOf node: Int, _ character: UInt8) throws(Failure) -> Bool {
+    @inline(__always) private mutating func comma(orEndOf node: Int, _ character: UInt8) throws(Failure) -> Bool {
         skipSpace()
         if close(node, character) { return true }
         guard position < text.count, text[position] == UInt8(ascii: ",") else {
@@ -125,14 +125,14 @@ struct JSONParser {
         return false
     }
 
-    private mutating func append(_ node: JSONDocument.Node) throws(Failure) {
+    @inline(__always) private mutating func append(_ node: JSONDocument.Node) throws(Failure) {
         // The buffer has room for all that there can be, up to the limit; it ends here in any case.
         guard count < nodes.count else { throw failure("more than the allowed \(limits.values) values") }
         nodes.initializeElement(at: count, to: node)
         count += 1
     }
 
-    private mutating func leaf(_ kind: JSONDocument.Kind, start: Int, end: Int, isEscaped: Bool = false) throws(Failure) {
+    @inline(__always) private mutating func leaf(_ kind: JSONDocument.Kind, start: Int, end: Int, isEscaped: Bool = false) throws(Failure) {
         try append(.init(kind: kind, isEscaped: isEscaped, start: UInt32(start), end: UInt32(end), next: UInt32(count + 1)))
     }
 
@@ -239,7 +239,7 @@ struct JSONParser {
 
     /// Goes to the next character of a string that is a quote, an escape, a control character or not ASCII: eight bytes at a time, in each of which the high bit
     /// is set by what is looked for. Borrows may set it above the first hit, never below.
-    private mutating func skipPlain() {
+    @inline(__always) private mutating func skipPlain() {
         let ones: UInt64 = 0x0101_0101_0101_0101, raw = UnsafeRawBufferPointer(text)
         while position + 8 <= text.count {
             let word = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: position, as: UInt64.self))
@@ -305,7 +305,7 @@ struct JSONParser {
         position += length
     }
 
-    private mutating func skipSpace() {
+    @inline(__always) private mutating func skipSpace() {
         while position < text.count {
             switch text[position] {
             case 0x20, 0x0A, 0x0D, 0x09: position += 1
@@ -314,9 +314,9 @@ struct JSONParser {
         }
     }
 
-    private func failure(_ problem: String) -> Failure { Failure(offset: position, problem: problem) }
+    @inline(never) private func failure(_ problem: String) -> Failure { Failure(offset: position, problem: problem) }
 
-    private func found() -> String {
+    @inline(never) private func found() -> String {
         guard position < text.count else { return "the end of the document" }
         let byte = text[position]
         return 0x20..<0x7F ~= byte ? "'\(Character(Unicode.Scalar(byte)))'" : "byte 0x\(byte < 16 ? "0" : "")\(String(byte, radix: 16))"

@@ -1,5 +1,13 @@
+import Glibc
+
 // Not for any text, which would be looked up by its conformances.
 extension String {
+    /// Whether a byte occurs in the text's UTF-8. A configuration's texts are asked hundreds of times, which the library's `contains` answers one character's view at a time.
+    package func contains(byte: UInt8) -> Bool {
+        var text = self
+        return text.withUTF8 { bytes in bytes.baseAddress.map { memchr($0, CInt(byte), bytes.count) != nil } ?? false }
+    }
+
     /// Whether `text` occurs, byte for byte. The library's `contains` of a text is part of its regular expressions, a megabyte of code.
     package func contains(text: String) -> Bool {
         let wanted = Array(text.utf8), bytes = Array(utf8)

@@ -43,7 +43,7 @@ enum ConfigValidator {
     private static func checkName(_ field: String, _ value: String?, _ plan: LaunchPlan) throws(RuntimeError) {
         guard let value, !value.isEmpty else { return }
         if !plan.namespaces.separates(.uts) { throw RuntimeError(.invalidArgument, "unable to set \(field) without a private UTS namespace") }
-        if value.utf8.count > 64 || value.utf8.contains(0) { throw RuntimeError(.invalidArgument, "\(field): longer than 64 bytes") }
+        if value.utf8.count > 64 || value.contains(byte: 0) { throw RuntimeError(.invalidArgument, "\(field): longer than 64 bytes") }
     }
 
     private static func checkUserNamespace(_ plan: LaunchPlan) throws(RuntimeError) {
@@ -95,7 +95,7 @@ enum ConfigValidator {
     }
 
     private static func checkPaths(_ field: String, _ paths: [String]) throws(RuntimeError) {
-        for path in paths where !path.hasPrefix("/") || path.utf8.contains(0) {
+        for path in paths where !path.hasPrefix("/") || path.contains(byte: 0) {
             throw RuntimeError(.invalidArgument, "linux.\(field): \"\(path)\" is not an absolute path")
         }
     }

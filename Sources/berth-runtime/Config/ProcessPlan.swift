@@ -1,5 +1,6 @@
 import BerthDefaults
 import Glibc
+import LinuxSystem
 import OCISpec
 
 /// What becomes of the init or of an exec'd process just before its program starts: `RuntimeSpec.Process` with every name translated.
@@ -76,7 +77,7 @@ struct ProcessPlan {
         if process.cwd.isEmpty { throw RuntimeError(.invalidArgument, "Cwd property must not be empty") }
         if !process.cwd.hasPrefix("/") { throw RuntimeError(.invalidArgument, "Cwd must be an absolute path") }
         func check(_ name: String, _ texts: [String]) throws(RuntimeError) {
-            for text in texts where text.utf8.contains(0) { throw RuntimeError(.invalidArgument, "process.\(name): a NUL character") }
+            for text in texts where text.contains(byte: 0) { throw RuntimeError(.invalidArgument, "process.\(name): a NUL character") }
         }
         try check("args", process.args)
         try check("env", process.env)

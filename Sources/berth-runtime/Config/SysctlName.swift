@@ -1,3 +1,5 @@
+import LinuxSystem
+
 /// A key of `linux.sysctl`: "net.ipv4.ip_forward", or with slashes where a part has dots in it. Spec: config-linux.md#sysctl; sysctl(8).
 enum SysctlName {
     /// With dots, for comparing.
@@ -5,7 +7,7 @@ enum SysctlName {
 
     /// Below /proc/sys.
     static func path(_ name: String) -> String {
-        name.utf8.contains(UInt8(ascii: "/")) ? name : replacing(UInt8(ascii: "."), by: UInt8(ascii: "/"), in: name)
+        name.contains(byte: UInt8(ascii: "/")) ? name : replacing(UInt8(ascii: "."), by: UInt8(ascii: "/"), in: name)
     }
 
     // Bytes, and not `split` and `joined`: of these the general forms are used, which look up a dozen types in every program that is started.

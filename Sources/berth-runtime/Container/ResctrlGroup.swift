@@ -30,14 +30,14 @@ struct ResctrlGroup: Equatable {
     /// Refuses what can be refused before the container is started.
     static func check(_ config: Config, id: String) throws(RuntimeError) {
         let lines = [config.l3CacheSchema ?? "", config.memBwSchema ?? ""] + config.schemata
-        if lines.contains(where: { $0.utf8.contains(UInt8(ascii: "\n")) || $0.utf8.contains(0) }) {
+        if lines.contains(where: { $0.utf8.contains(UInt8(ascii: "\n")) || $0.contains(byte: 0) }) {
             throw RuntimeError(.invalidArgument, "linux.intelRdt: a schema with a line feed")
         }
         if let schema = config.memBwSchema, !schema.isEmpty, !schema.hasPrefix("MB:") {
             throw RuntimeError(.invalidArgument, "linux.intelRdt.memBwSchema: \"\(schema)\" does not start with MB:")
         }
         let name = config.closID ?? ""
-        if name == "." || name == ".." || name.utf8.contains(0) || (name.utf8.count > 1 && name.contains("/")) {
+        if name == "." || name == ".." || name.contains(byte: 0) || (name.utf8.count > 1 && name.contains("/")) {
             throw RuntimeError(.invalidArgument, "invalid intelRdt.ClosID \"\(name)\"")
         }
         if mountPoint() == nil { throw RuntimeError(.failedPrecondition, "intelRdt is specified in config, but Intel RDT is not enabled (no resctrl is mounted)") }

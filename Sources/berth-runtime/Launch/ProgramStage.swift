@@ -169,7 +169,7 @@ struct ProgramStage {
     /// Finds the program as the shell would, with the texts of Go's exec.LookPath, which dockerd tells 126 and 127 apart by.
     func findProgram(_ environment: [String]) throws(RuntimeError) -> String {
         let name = process.arguments[0]
-        if name.utf8.contains(UInt8(ascii: "/")) {
+        if name.contains(byte: UInt8(ascii: "/")) {
             if let problem = Self.problem(name) { throw Self.refused(name, problem) }
             return name
         }

@@ -118,7 +118,7 @@ struct MountOptions {
 
     private mutating func add(_ option: String) {
         // None of the words below has a value.
-        if option.utf8.contains(UInt8(ascii: "=")) { return addForFilesystem(option) }
+        if option.contains(byte: UInt8(ascii: "=")) { return addForFilesystem(option) }
         if let change = Self.attribute(option) {
             if option == "relatime" || !change.set.isDisjoint(with: Self.accessTimes) { choosesAccessTimes = true }
             return attributes.apply(set: change.set, clear: change.clear)
@@ -143,7 +143,7 @@ struct MountOptions {
 
     /// Several may be glued with commas, as mount(2) takes them.
     private mutating func addForFilesystem(_ option: String) {
-        if !option.utf8.contains(UInt8(ascii: ",")) { return filesystem.append(option) }
+        if !option.contains(byte: UInt8(ascii: ",")) { return filesystem.append(option) }
         for part in option.fields(by: ",") { filesystem.append(String(part)) }
     }
 

@@ -87,7 +87,7 @@ enum MountPlan {
     private static func plan(_ mount: RuntimeSpec.Mount, index: Int, bundle: String, rootfs: String) throws(RuntimeError) -> PlannedMount {
         func refused(_ problem: String) -> RuntimeError { RuntimeError(.invalidArgument, "mounts[\(index)] \(mount.destination): \(problem)") }
         guard !mount.destination.isEmpty else { throw refused("the destination is empty") }
-        for text in [mount.destination, mount.source ?? "", mount.type ?? ""] + mount.options where text.utf8.contains(0) { throw refused("a NUL character") }
+        for text in [mount.destination, mount.source ?? "", mount.type ?? ""] + mount.options where text.contains(byte: 0) { throw refused("a NUL character") }
         var options = MountOptions(mount.options)
         let type = mount.type ?? ""
         if type == "bind" && !options.bind { options.bind = true }
