@@ -143,7 +143,6 @@ struct MountOptions {
 
     /// Several may be glued with commas, as mount(2) takes them.
     private mutating func addForFilesystem(_ option: String) {
-        if !option.contains(byte: UInt8(ascii: ",")) { return filesystem.append(option) }
         for part in option.fields(by: ",") { filesystem.append(String(part)) }
     }
 

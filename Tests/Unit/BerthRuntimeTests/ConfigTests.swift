@@ -90,6 +90,10 @@ import Testing
         #expect(options.settings.map(\.key) == ["mode", "sync", "size", "nr_inodes"])
     }
 
+    @Test func `an empty option is none`() {
+        #expect(MountOptions(["", "mode=755", ","]).filesystem == ["mode=755"])
+    }
+
     @Test func `a later option wins`() {
         #expect(MountOptions(["ro", "rw"]).attributes.set == [])
         #expect(MountOptions(["ro", "rw"]).attributes.clear == .readonly)
