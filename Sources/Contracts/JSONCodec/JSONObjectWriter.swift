@@ -39,13 +39,12 @@ package struct JSONObjectWriter {
 
     package mutating func add(_ name: String, _ value: UInt64) {
         begin(name)
-        writer.append(decimal: value)
+        writer.write(value)
     }
 
     package mutating func add(_ name: String, _ value: Int64) {
         begin(name)
-        if value < 0 { writer.append("-") }
-        writer.append(decimal: value.magnitude)
+        writer.write(value)
     }
 
     package mutating func add(_ name: String, _ values: [String]) {

@@ -18,6 +18,9 @@ package struct JSONNode: Sendable {
     private var kind: JSONDocument.Kind { document.nodes[index].kind }
     var isNull: Bool { kind == .null }
 
+    /// Of a member's value: the key, which stands before it.
+    package var name: String { document.string(at: index - 1) }
+
     package func string() throws(JSONError) -> String { try document.checkedString(at: index) }
     package func bool() throws(JSONError) -> Bool { try document.bool(at: index) }
 
@@ -88,10 +91,8 @@ package struct JSONObject {
         throw JSONError(path: path + JSONError.step(name, after: path), problem: "required field is missing")
     }
 
-    /// Every member, with its name.
-    package func members() -> [(name: String, value: JSONNode)] {
-        JSONChildren(of: node, isObject: true).map { (node.document.string(at: $0.index - 1), $0) }
-    }
+    /// The values of all members; each knows its name.
+    package func members() -> JSONChildren { JSONChildren(of: node, isObject: true) }
 
     // MARK: Scalars
 
@@ -108,7 +109,7 @@ package struct JSONObject {
     package func stringMap(_ name: String) throws(JSONError) -> [String: String] {
         var map: [String: String] = [:]
         guard let object = try member(name)?.object() else { return map }
-        for value in JSONChildren(of: object.node, isObject: true) { map[node.document.string(at: value.index - 1)] = try value.string() }
+        for value in object.members() { map[value.name] = try value.string() }
         return map
     }
 }

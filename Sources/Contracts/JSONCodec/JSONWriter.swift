@@ -14,7 +14,7 @@ struct JSONWriter {
     /// Punctuation and numbers, as they are.
     mutating func append(_ text: StaticString) { output.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)) }
     /// The library's own way to a number's text is for any number: it looks up a dozen associated types when it is first used.
-    mutating func append(decimal value: UInt64) {
+    private mutating func append(decimal value: UInt64) {
         if value >= 10 { append(decimal: value / 10) }
         output.append(UInt8(ascii: "0") + UInt8(value % 10))
     }
@@ -45,7 +45,8 @@ struct JSONWriter {
     }
 
     mutating func write(_ value: some FixedWidthInteger) {
-        if value >= 0, value < 10 { output.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value)) } else { append(value.description) }
+        if value < 0 { output.append(UInt8(ascii: "-")) }
+        append(decimal: UInt64(value.magnitude))
     }
 
     mutating func write(_ value: Bool) { if value { append("true" as StaticString) } else { append("false" as StaticString) } }

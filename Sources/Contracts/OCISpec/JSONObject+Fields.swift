@@ -36,7 +36,7 @@ extension JSONObject {
     package func map<Value: JSONReadable>(_ name: String) throws(JSONError) -> [String: Value] {
         guard let member = member(name) else { return [:] }
         var map: [String: Value] = [:]
-        for (name, value) in try member.object().members() { map[name] = try Value(json: value) }
+        for value in try member.object().members() { map[value.name] = try Value(json: value) }
         return map
     }
 

@@ -7,10 +7,10 @@ import OCISpec
 enum RunCommand {
     static var specs: [OptionSpec] {
         CreateCommand.specs + [
-                OptionSpec("detach", "d", .flag, "return when the program runs"),
-                OptionSpec("keep", nil, .flag, "leave the stopped container"),
-                OptionSpec("no-subreaper", nil, .flag, "do not become the parent of orphans"),
-            ]
+            OptionSpec("detach", "d", .flag, "return when the program runs"),
+            OptionSpec("keep", nil, .flag, "leave the stopped container"),
+            OptionSpec("no-subreaper", nil, .flag, "do not become the parent of orphans"),
+        ]
     }
 
     static func run(_ options: ParsedOptions, _ global: GlobalOptions) throws(RuntimeError) -> CInt {

@@ -30,7 +30,7 @@ struct ResctrlGroup: Equatable {
     /// Refuses what can be refused before the container is started.
     static func check(_ config: Config, id: String) throws(RuntimeError) {
         let lines = [config.l3CacheSchema ?? "", config.memBwSchema ?? ""] + config.schemata
-        if lines.contains(where: { $0.utf8.contains(UInt8(ascii: "\n")) || $0.contains(byte: 0) }) {
+        if lines.contains(where: { $0.contains(byte: UInt8(ascii: "\n")) || $0.contains(byte: 0) }) {
             throw RuntimeError(.invalidArgument, "linux.intelRdt: a schema with a line feed")
         }
         if let schema = config.memBwSchema, !schema.isEmpty, !schema.hasPrefix("MB:") {

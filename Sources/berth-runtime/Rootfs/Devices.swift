@@ -49,7 +49,6 @@ enum Devices {
             nodes.append(
                 Node(path: device.path, kind: kind, major: major, minor: minor, mode: (device.fileMode ?? 0o666) & 0o7777, uid: device.uid ?? 0, gid: device.gid ?? 0))
         }
-        if nodes.isEmpty { return defaults }
         return defaults.filter { usual in !nodes.contains { $0.path == usual.path } } + nodes
     }
 

@@ -32,7 +32,7 @@ final class Download: Sendable {
 
     /// It has ended, and not with the blob.
     var hasFailed: Bool {
-        arrival.update { if case .failure? = $0.result { true } else { false } }
+        arrival.wait { arrival -> Bool? in if case .failure? = arrival.result { true } else { false } }
     }
 
     fileprivate func advance(to offset: Int64) {

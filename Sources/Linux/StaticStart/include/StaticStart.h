@@ -1,1 +1,1 @@
-// Nothing to call: what is here is for the linker (StaticStart.c).
+// Nothing to call: what is here is for the linker (StaticStart.c, LibraryStart.c).
