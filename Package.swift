@@ -15,7 +15,7 @@ let testing = Context.environment["BERTH_TESTING"] != nil
 
 /// For everything below the dotted line of the diagram: without Swift's regular expressions, a megabyte that a single `contains(String)` links in, and
 /// without Concurrency, whose use is an error this way.
-/// A function is a section of its own, so that the linker can leave it out or place it (contrib/link/runtime.order). Generic types are made known by calls that
+/// A function is a section of its own, so that the linker can leave it out or place it (contrib/link/runtime.ld). Generic types are made known by calls that
 /// name their parts, and not by a text that the library takes apart and looks up among all types and conformances: half of the instructions of a `create` were that.
 let light: [SwiftSetting] =
     strict + [
@@ -25,12 +25,13 @@ let light: [SwiftSetting] =
 
 /// The shim, the runtime and the init: fully static, position dependent, so that they start in under a millisecond and share no library with anybody.
 /// Identical functions are one, and the tables for unwinding the stack, an eighth of the program that nobody reads, are left out.
-/// - Parameter order: the names of the functions to be placed first, beside one another: what a command uses is then a tenth of the program's pages.
+/// Segments have the same place in 64 KB in memory as in the file: around a fault the kernel maps 64 KB of memory, and more where a large piece of the page cache reaches into them.
+/// - Parameter order: a linker script that places the functions a command uses beside one another: they are a tenth of the program's pages.
 func staticProgram(order: String? = nil) -> [LinkerSetting] {
     if testing { return [] }
     let folder = "\(Context.packageDirectory)/contrib/link"
-    var options = ["--gc-sections", "--icf=all", "--no-eh-frame-hdr", "-T", "\(folder)/static.ld"]
-    if let order { options += ["--symbol-ordering-file", "\(folder)/\(order)", "--no-warn-symbol-ordering"] }
+    let scripts = (order.map { [$0] } ?? []) + ["static.ld"]
+    let options = ["--gc-sections", "--icf=all", "--no-eh-frame-hdr", "-z", "max-page-size=65536"] + scripts.flatMap { ["-T", "\(folder)/\($0)"] }
     return [.unsafeFlags(["-static-executable", "-use-ld=lld"] + options.flatMap { ["-Xlinker", $0] }, .when(platforms: [.linux]))]
 }
 
@@ -118,7 +119,7 @@ let package = Package(
         .executableTarget(
             name: "berth-runtime",
             dependencies: ["OCISpec", "JSONCodec", "BerthDefaults", "LinuxSystem", "Cgroups", "Netlink", "SystemdBus", "CSeccomp", "CCap", "StaticUnicode", "StaticStart"],
-            swiftSettings: light, linkerSettings: staticProgram(order: "runtime.order")),
+            swiftSettings: light, linkerSettings: staticProgram(order: "runtime.ld")),
         .executableTarget(
             name: "berth-init", dependencies: ["LinuxSystem", "StaticUnicode", "StaticStart"], swiftSettings: light, linkerSettings: staticProgram()),
 

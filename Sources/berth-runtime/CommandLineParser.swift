@@ -1,4 +1,5 @@
 import BerthDefaults
+import LinuxSystem
 
 /// One option of a command, by runc's name.
 struct OptionSpec {
@@ -49,7 +50,7 @@ enum CommandLineParser {
             if let stopAfter, parsed.arguments.count >= stopAfter { break }
             rest = rest.dropFirst()
             if word == "--" { break }
-            guard word.hasPrefix("-"), word.utf8.count > 1 else {
+            guard word.utf8.first == UInt8(ascii: "-"), word.utf8.count > 1 else {
                 parsed.arguments.append(word)
                 continue
             }
@@ -60,9 +61,8 @@ enum CommandLineParser {
     }
 
     private static func option(_ word: String, _ rest: inout ArraySlice<String>, _ specs: [OptionSpec], _ parsed: inout ParsedOptions) throws(RuntimeError) {
-        let bare = word.drop { $0 == "-" }
-        let name = bare.prefix { $0 != "=" }
-        let inline: String? = name.endIndex < bare.endIndex ? String(bare[bare.index(after: name.endIndex)...]) : nil
+        let parts = Substring(word.utf8.drop { $0 == UInt8(ascii: "-") }).fields(by: "=", limit: 2, keepsEmpty: true)
+        let name = parts[0], inline = parts.count > 1 ? String(parts[1]) : nil
         guard let spec = specs.first(where: { $0.name == name || (name.utf8.count == 1 && $0.short == name.first) }) else {
             if try flagCluster(word, specs, &parsed) { return }
             throw RuntimeError(.invalidArgument, "flag provided but not defined: -\(name)")

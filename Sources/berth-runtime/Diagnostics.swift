@@ -85,16 +85,5 @@ struct Diagnostics {
     }
 
     /// RFC 3339 in UTC with nanoseconds.
-    static func now() -> String {
-        let time = Clock.now()
-        let date = Clock.date(ofDay: time.seconds / 86400)
-        let second = time.seconds % 86400
-        return "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2))T"
-            + "\(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2)).\(padded(time.nanoseconds, 9))Z"
-    }
-
-    private static func padded(_ number: Int, _ width: Int) -> String {
-        let digits = String(number)
-        return String(repeating: "0", count: max(0, width - digits.count)) + digits
-    }
+    static func now() -> String { Clock.rfc3339(Clock.now()) }
 }

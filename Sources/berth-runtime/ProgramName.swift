@@ -4,8 +4,8 @@ import LinuxSystem
 /// (`runc`, for tooling that looks for that word) speaks under that name.
 enum ProgramName {
     static let own: String = {
-        let path = ProgramArguments.vector.pointee.map { String(cString: $0) } ?? ""
-        let name = path.split(separator: "/").last.map(String.init) ?? ""
-        return name.isEmpty || name.utf8.contains(UInt8(ascii: "\n")) ? "berth-runtime" : name
+        let path = ProgramArguments.vector.pointee.map { String(terminated: $0) } ?? ""
+        let name = String(path.lastComponent)
+        return name.isEmpty || name.contains(byte: UInt8(ascii: "\n")) ? "berth-runtime" : name
     }()
 }

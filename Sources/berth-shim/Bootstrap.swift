@@ -89,7 +89,7 @@ struct Bootstrap {
     /// One more than the supervisor's: when memory runs out, a shim goes before it, and long before that the containers.
     private func oomScore() -> Int {
         let text = (try? Files.readText("/proc/\(getppid())/oom_score_adj")) ?? "0"
-        return min(1000, (Int(text.split(separator: "\n").first ?? "0") ?? 0) + 1)
+        return min(1000, (Int(text.fields(by: "\n").first ?? "0") ?? 0) + 1)
     }
 
     /// Closes what the supervisor has left open in its child; a shim lives longer than whatever that is for.

@@ -25,14 +25,14 @@ struct Cleanup {
         // The shim's mounts went with its namespace. This is for one whose runtime or supervisor mounted in ours.
         while (try? Mounts.detach("\(bundle)/rootfs")) != nil {}
         (try? SocketPaths(bundle: bundle))?.removeAll()
-        let pid = (try? Files.readText("\(bundle)/init.pid")).flatMap { UInt32($0.split(separator: "\n").first ?? "") } ?? 0
+        let pid = (try? Files.readText("\(bundle)/init.pid")).flatMap { UInt32($0.fields(by: "\n").first ?? "") } ?? 0
         let answer = DeleteResponse(pid: pid, exitStatus: 128 + UInt32(SIGKILL), exitedAt: ContainerTask.timestamp())
         try Files.writeAll(answer.encoded(), to: OwnedFD(adopting: dup(1)), name: "standard output")
     }
 
     /// A shim that still lives would go on holding what is removed here. Only a process that runs a shim's program in this bundle is one.
     private func endShim(_ bundle: String) {
-        guard let text = try? Files.readText("\(bundle)/shim.pid"), let pid = pid_t(text.split(separator: "\n").first ?? ""), pid > 1, pid != getpid() else { return }
+        guard let text = try? Files.readText("\(bundle)/shim.pid"), let pid = pid_t(text.fields(by: "\n").first ?? ""), pid > 1, pid != getpid() else { return }
         guard let own = try? Files.readLink("/proc/self/exe"), let other = try? Files.readLink("/proc/\(pid)/exe"),
             let directory = try? Files.readLink("/proc/\(pid)/cwd"), own == other || "\(own) (deleted)" == other, directory == bundle
         else { return }
@@ -62,7 +62,7 @@ struct InitRecord {
     let startTime: UInt64
 
     init?(_ text: String) {
-        let fields = text.split(separator: " ")
+        let fields = text.fields(by: " ")
         guard fields.count == 2, let pid = pid_t(fields[0]), pid > 1, let time = UInt64(fields[1]) else { return nil }
         (self.pid, startTime) = (pid, time)
     }

@@ -11,10 +11,10 @@ enum ContainerCgroup {
     }
 
     static func find(membership: String, layout: CgroupLayout) -> Cgroup? {
-        let paths = membership.split(separator: "\n").compactMap { line -> (controllers: [String], path: String)? in
-            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+        let paths = membership.fields(by: "\n").compactMap { line -> (controllers: [String], path: String)? in
+            let fields = line.fields(by: ":", limit: 3, keepsEmpty: true)
             guard fields.count == 3, fields[2] != "/" else { return nil }
-            return (fields[1].split(separator: ",").map(String.init), String(fields[2]))
+            return (fields[1].fields(by: ",").map(String.init), String(fields[2]))
         }
         func directory(_ hierarchy: CgroupLayout.Hierarchy) -> Cgroup.Directory? {
             guard let path = paths.first(where: { Set($0.controllers) == Set(hierarchy.controllers) })?.path else { return nil }

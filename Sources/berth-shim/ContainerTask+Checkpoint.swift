@@ -8,7 +8,7 @@ extension ContainerTask {
 
     func checkpoint(_ request: CheckpointTaskRequest, _ reply: TTRPCConnection.Reply) throws(TTRPCStatus) {
         guard process.state.phase == .running, !isPausing else { throw .failedPrecondition("cannot checkpoint a \(stateName) container") }
-        guard request.path.hasPrefix("/") else { throw .invalidArgument("checkpoint path \"\(request.path)\": not an absolute path") }
+        guard request.path.isAbsolutePath else { throw .invalidArgument("checkpoint path \"\(request.path)\": not an absolute path") }
         let options: CheckpointTaskOptions
         do throws(ProtobufError) { options = try CheckpointTaskOptions(request.options) } catch { throw .invalidArgument(error.description) }
         let work = options.workPath.isEmpty ? "\(bundle)/criu-work" : options.workPath

@@ -74,13 +74,13 @@ extension ContainerTask {
         if let cgroup { oom = OOMWatcher(loop: environment.loop, cgroup: cgroup) { [unowned self] in publish(.outOfMemory(container: id)) } }
         // The last number of NSpid is the one in the innermost pid namespace.
         let status = (try? Files.readText("/proc/\(process.pid)/status")) ?? ""
-        let numbers = status.split(separator: "\n").first { $0.hasPrefix("NSpid:") }?.split { $0 == "\t" || $0 == " " } ?? []
+        let numbers = status.fields(by: "\n").first { $0.hasPrefix("NSpid:") }?.split { $0 == "\t" || $0 == " " } ?? []
         ownsPIDNamespace = numbers.count > 2 && numbers.last == "1"
     }
 
     static func readPID(_ path: String) throws(TTRPCStatus) -> pid_t {
         do throws(SystemError) {
-            if let pid = pid_t(try Files.readText(path).split(separator: "\n").first ?? ""), pid > 0 { return pid }
+            if let pid = pid_t(try Files.readText(path).fields(by: "\n").first ?? ""), pid > 0 { return pid }
         } catch { throw .unknown("failed to retrieve OCI runtime container pid: \(error)") }
         throw .unknown("failed to retrieve OCI runtime container pid: \(path) holds none")
     }

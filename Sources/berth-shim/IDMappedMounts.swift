@@ -17,8 +17,8 @@ struct IDMapping: Equatable {
 
     private static func lines(_ text: Substring) -> String? {
         var lines = ""
-        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-            let numbers = part.split(separator: ":", omittingEmptySubsequences: false).compactMap { UInt32($0) }
+        for part in text.fields(by: ",", keepsEmpty: true) {
+            let numbers = part.fields(by: ":", keepsEmpty: true).compactMap { UInt32($0) }
             guard numbers.count == 3 else { return nil }
             lines += "\(numbers[0]) \(numbers[1]) \(numbers[2])\n"
         }

@@ -22,7 +22,7 @@ struct InterruptedStart {
         self.programs = paths.compactMap { path in (try? Files.status(path)).map { ($0.st_dev, $0.st_ino) } }
     }
 
-    private static let directories = (getenv("PATH").map { String(cString: $0) } ?? "").split(separator: ":").map(String.init)
+    private static let directories = (getenv("PATH").map { String(cString: $0) } ?? "").fields(by: ":").map(String.init)
 
     /// Kills them, and looks again after each round, for one may have made a child meanwhile.
     func end() {
@@ -40,7 +40,7 @@ struct InterruptedStart {
 
     /// execve(2): the interpreter's arguments are one of its own at most, then the script.
     private func isScript(_ pid: pid_t) -> Bool {
-        guard let arguments = try? Files.readText("/proc/\(pid)/cmdline").split(separator: "\0").prefix(3) else { return false }
+        guard let arguments = try? Files.readText("/proc/\(pid)/cmdline").fields(by: "\0").prefix(3) else { return false }
         return arguments.dropFirst().contains { argument in paths.contains { $0 == argument } }
     }
 

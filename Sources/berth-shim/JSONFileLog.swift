@@ -83,7 +83,7 @@ final class JSONFileEncoder: LogEncoder {
     }
 
     private func refresh(_ tails: inout Tails) {
-        tails.current = Array("\",\"stream\":\"\(tails.stream)\"".utf8) + attributes + Array(",\"time\":\"\(LogTime.format(time))\"}\n".utf8)
+        tails.current = Array("\",\"stream\":\"\(tails.stream)\"".utf8) + attributes + Array(",\"time\":\"\(Clock.rfc3339(time, shortened: true))\"}\n".utf8)
         tails.isCurrent = true
     }
 }

@@ -123,7 +123,7 @@ final class ProcessStdio {
     }
 
     private func makeParent(of path: String) throws(SystemError) {
-        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return }
+        guard let slash = path.lastSlash, slash > path.startIndex else { return }
         try Files.makeDirectories(String(path[..<slash]))
     }
 
@@ -283,7 +283,7 @@ final class ProcessStdio {
             let count = read(output.reading, buffer.baseAddress, buffer.count)
             return count > 0 ? String(decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]), as: UTF8.self) : ""
         }
-        let trimmed = text.split(separator: "\n").last.map(String.init)
+        let trimmed = text.fields(by: "\n").last.map(String.init)
         return trimmed
     }
 

@@ -45,7 +45,7 @@ enum RootfsMounts {
     }
 
     private static func subdirectory(_ name: String, of rootfs: String) throws(SystemError) -> String {
-        let parts = name.split(separator: "/")
+        let parts = name.fields(by: "/")
         guard !parts.contains("..") else { throw SystemError(call: "mount", subject: "target \(name)", errno: .invalid) }
         return rootfs + "/" + parts.joined(separator: "/")
     }
@@ -71,7 +71,7 @@ enum RootfsMounts {
             let context = try FilesystemContext(type: mount.type)
             if !mount.source.isEmpty { try context.set("source", mount.source) }
             for word in options.words {
-                let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                let parts = word.fields(by: "=", limit: 2, keepsEmpty: true)
                 if parts[0] == "lowerdir" && parts.count == 2 {
                     for directory in MountOptions.splitLowerdirs(parts[1]) { try context.set("lowerdir+", directory) }
                 } else {
@@ -153,9 +153,9 @@ struct MountOptions: Equatable {
         guard let index = words.firstIndex(where: { $0.hasPrefix("lowerdir=") }) else { return nil }
         let directories = Self.splitLowerdirs(words[index].dropFirst("lowerdir=".count))
         guard let first = directories.first else { return nil }
-        var common = first.split(separator: "/").dropLast()
+        var common = first.fields(by: "/").dropLast()
         for directory in directories {
-            let parts = directory.split(separator: "/").dropLast()
+            let parts = directory.fields(by: "/").dropLast()
             common = zip(common, parts).prefix { $0.0 == $0.1 }.map(\.0)[...]
         }
         guard !common.isEmpty else { return nil }

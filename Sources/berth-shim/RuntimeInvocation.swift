@@ -31,7 +31,7 @@ struct RuntimeSettings: Codable, Equatable {
     /// Beside the shim's own binary; for a shim that stands alone the one on PATH.
     static let bundledRuntime: String = {
         let own = (try? Files.readLink("/proc/self/exe")) ?? ""
-        guard let slash = own.lastIndex(of: "/") else { return "berth-runtime" }
+        guard let slash = own.lastSlash else { return "berth-runtime" }
         let beside = String(own[..<slash]) + "/berth-runtime"
         return Files.exists(beside) ? beside : "berth-runtime"
     }()

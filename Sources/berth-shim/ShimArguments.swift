@@ -1,3 +1,5 @@
+import LinuxSystem
+
 /// The command line of a shim, as containerd 1.2 and later give it: Go's flags, then an action.
 struct ShimArguments: Equatable {
     enum Action: String { case start, delete }
@@ -20,7 +22,7 @@ struct ShimArguments: Equatable {
             rest.removeFirst()
             if argument == "--" { break }
             let text = argument.drop { $0 == "-" }
-            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            let parts = text.fields(by: "=", limit: 2, keepsEmpty: true).map(String.init)
             let name = parts[0]
             switch name {
             case "debug", "v", "version", "info":

@@ -8,7 +8,7 @@ enum ShimLog {
     static func error(_ message: String) { write("error", message) }
 
     private static func write(_ level: String, _ message: String) {
-        var line = "time=\"\(LogTime.format(Clock.now()))\" level=\(level) msg=\""
+        var line = "time=\"\(Clock.rfc3339(Clock.now(), shortened: true))\" level=\(level) msg=\""
         for scalar in message.unicodeScalars {
             switch scalar {
             case "\"": line += "\\\""
@@ -27,43 +27,5 @@ enum ShimLog {
         guard fifo >= 0 else { return }
         dup2(fifo, 2)
         close(fifo)
-    }
-}
-
-/// RFC 3339 in UTC with as many fractional digits as are needed, the way Go's JSON encoder writes a time.
-enum LogTime {
-    static func format(_ time: (seconds: Int, nanoseconds: Int)) -> String {
-        var broken = tm()
-        var seconds = time.seconds
-        gmtime_r(&seconds, &broken)
-        var text = ""
-        append(Int(broken.tm_year) + 1900, digits: 4, to: &text)
-        text += "-"
-        append(Int(broken.tm_mon) + 1, digits: 2, to: &text)
-        text += "-"
-        append(Int(broken.tm_mday), digits: 2, to: &text)
-        text += "T"
-        append(Int(broken.tm_hour), digits: 2, to: &text)
-        text += ":"
-        append(Int(broken.tm_min), digits: 2, to: &text)
-        text += ":"
-        append(Int(broken.tm_sec), digits: 2, to: &text)
-        if time.nanoseconds > 0 {
-            var fraction = time.nanoseconds
-            var digits = 9
-            while fraction % 10 == 0 {
-                fraction /= 10
-                digits -= 1
-            }
-            text += "."
-            append(fraction, digits: digits, to: &text)
-        }
-        return text + "Z"
-    }
-
-    private static func append(_ number: Int, digits: Int, to text: inout String) {
-        let plain = String(number)
-        for _ in 0..<max(0, digits - plain.utf8.count) { text += "0" }
-        text += plain
     }
 }

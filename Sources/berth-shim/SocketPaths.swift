@@ -13,7 +13,7 @@ struct SocketPaths {
     init(bundle: String, directory: String = "") throws(SystemError) {
         self.bundle = bundle
         let status = try Files.status(bundle)
-        let state = bundle.split(separator: "/").dropLast(3).joined(separator: "/")
+        let state = bundle.fields(by: "/").dropLast(3).joined(separator: "/")
         fallback = "\(directory.isEmpty ? "/\(state)/s" : directory)/\(String(UInt64(status.st_dev), radix: 16))-\(String(UInt64(status.st_ino), radix: 16))"
     }
 
@@ -21,13 +21,13 @@ struct SocketPaths {
     func path(for name: String) throws(SystemError) -> String {
         let plain = "\(bundle)/\(name).sock"
         if plain.utf8.count <= UnixSocket.longestPortablePath { return plain }
-        if let slash = fallback.lastIndex(of: "/") { try Files.makeDirectories(String(fallback[..<slash]), mode: 0o700) }
+        if let slash = fallback.lastSlash { try Files.makeDirectories(String(fallback[..<slash]), mode: 0o700) }
         return "\(fallback)-\(name.utf8.count > 20 ? String(name.hashForPath, radix: 16) : name).sock"
     }
 
     /// Removes what `path(for:)` may have led to.
     func removeAll() {
-        let slash = fallback.lastIndex(of: "/") ?? fallback.startIndex
+        let slash = fallback.lastSlash ?? fallback.startIndex
         let directory = String(fallback[..<slash]), prefix = fallback[fallback.index(after: slash)...] + "-"
         for name in (try? Files.entries(of: directory)) ?? [] where name.hasPrefix(prefix) { unlink("\(directory)/\(name)") }
         for name in (try? Files.entries(of: bundle)) ?? [] where name.hasSuffix(".sock") { unlink("\(bundle)/\(name)") }

@@ -1,3 +1,5 @@
+import LinuxSystem
+
 /// Where one stream of a process goes or comes from, as the task API's URI says.
 enum StdioAddress: Equatable {
     case none
@@ -13,7 +15,7 @@ enum StdioAddress: Equatable {
 
     init(parsing text: String) throws(Invalid) {
         guard !text.isEmpty else { self = .none; return }
-        guard let colon = text.firstIndex(of: ":"), !text.hasPrefix("/") else { self = .fifo(path: text); return }
+        guard let colon = text.firstIndex(of: ":"), !text.isAbsolutePath else { self = .fifo(path: text); return }
         let uri = try URIParts(text, schemeEnd: colon)
         switch uri.scheme {
         case "fifo": self = .fifo(path: uri.path)
@@ -67,8 +69,8 @@ struct LogAddress: Equatable {
             default: throw .init(message: "berth-log: unknown parameter \(key)")
             }
         }
-        if driver != .none && !path.hasPrefix("/") { throw .init(message: "berth-log: driver \(driver.rawValue) needs an absolute path, not \"\(path)\"") }
-        if !attach.isEmpty && !attach.hasPrefix("/") { throw .init(message: "berth-log: attach=\(attach): an absolute path expected") }
+        if driver != .none && !path.isAbsolutePath { throw .init(message: "berth-log: driver \(driver.rawValue) needs an absolute path, not \"\(path)\"") }
+        if !attach.isEmpty && !attach.isAbsolutePath { throw .init(message: "berth-log: attach=\(attach): an absolute path expected") }
     }
 
     private static func number(_ key: String, _ value: String) throws(StdioAddress.Invalid) -> Int {
@@ -99,8 +101,8 @@ struct URIParts {
         let plus = scheme.hasPrefix("binary")
         var pairs: [(key: String, value: String)] = []
         if let mark = rest.firstIndex(of: "?") {
-            for pair in rest[rest.index(after: mark)...].split(separator: "&") {
-                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            for pair in rest[rest.index(after: mark)...].fields(by: "&") {
+                let parts = pair.fields(by: "=", limit: 2, keepsEmpty: true)
                 pairs.append((try Self.decode(parts[0], plus: plus), parts.count > 1 ? try Self.decode(parts[1], plus: plus) : ""))
             }
             rest = rest[..<mark]

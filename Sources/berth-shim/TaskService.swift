@@ -92,8 +92,8 @@ final class TaskService {
     private func create(_ request: CreateTaskRequest, _ reply: TTRPCConnection.Reply) throws(TTRPCStatus) {
         guard container == nil else { throw .alreadyExists("container \(container?.id ?? "") of this shim") }
         guard ContainerTask.isValidID(request.id) else { throw .invalidArgument("container id \(request.id)") }
-        guard request.bundle.hasPrefix("/") else { throw .invalidArgument("bundle \(request.bundle): not an absolute path") }
-        guard request.checkpoint.isEmpty || request.checkpoint.hasPrefix("/") else { throw .invalidArgument("checkpoint \(request.checkpoint): not an absolute path") }
+        guard request.bundle.isAbsolutePath else { throw .invalidArgument("bundle \(request.bundle): not an absolute path") }
+        guard request.checkpoint.isEmpty || request.checkpoint.isAbsolutePath else { throw .invalidArgument("checkpoint \(request.checkpoint): not an absolute path") }
         let task = ContainerTask(environment: environment, request: request, options: try Self.options(request.options)) { [weak self] deleted in
             if self?.container === deleted { self?.container = nil }
         }

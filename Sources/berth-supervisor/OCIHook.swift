@@ -29,7 +29,7 @@ enum OCIHook {
             let state = try JSONDecoder().decode(State.self, from: Data(input))
             let spec = try JSONDecoder().decode(Spec.self, from: Data(try Files.readAll("\(state.bundle)/config.json", limit: 64 << 20)))
             let path = spec.root?.path ?? ""
-            let rootfs = path.hasPrefix("/") ? path : "\(state.bundle)/\(path)"
+            let rootfs = path.isAbsolutePath ? path : "\(state.bundle)/\(path)"
             let rendered = try words.map { try render($0, state, rootfs: rootfs) }
             guard let program = rendered.first else { throw SupervisorError(.invalidArgument, "no program is named") }
             try execute(program, rendered, try ProgramArguments.environment.map { try render($0, state, rootfs: rootfs) })

@@ -118,14 +118,14 @@ struct Supervisor {
     private func joinCgroup() throws {
         if let score = config.oomScore { try Files.write("\(score)", toExisting: "/proc/self/oom_score_adj") }
         guard !config.cgroup.isEmpty else { return }
-        let path = config.cgroup.hasPrefix("/") ? config.cgroup : "/\(config.cgroup)"
+        let path = config.cgroup.isAbsolutePath ? config.cgroup : "/\(config.cgroup)"
         let cgroup = try Cgroup(layout: try CgroupLayout.current(), path: path)
         _ = try cgroup.create()
         try cgroup.add(getpid())
     }
 
     private func makeSocketDirectory() throws {
-        guard let slash = config.address.lastIndex(of: "/") else { return }
+        guard let slash = config.address.lastSlash else { return }
         try Files.makeDirectories(String(config.address[..<slash]), mode: 0o700)
     }
 

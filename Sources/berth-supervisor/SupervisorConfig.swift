@@ -110,7 +110,7 @@ struct SupervisorConfig: Sendable, Equatable {
     mutating func set(_ name: String, _ value: String, what: String) throws(SupervisorError) {
         switch name {
         case "address", "root", "state", "pidfile":
-            guard value.hasPrefix("/") else { throw SupervisorError(.invalidArgument, "\(what): \"\(value)\" is not an absolute path") }
+            guard value.isAbsolutePath else { throw SupervisorError(.invalidArgument, "\(what): \"\(value)\" is not an absolute path") }
             // A socket's path has 107 bytes, and the event socket's name is longer by ".ttrpc".
             if name == "address", value.utf8.count > 101 {
                 throw SupervisorError(.invalidArgument, "\(what): the path has \(value.utf8.count) bytes, a socket's may have 101")
@@ -123,7 +123,7 @@ struct SupervisorConfig: Sendable, Equatable {
             }
         case "registry-config-path":
             let paths = value.split(separator: ":").map(String.init)
-            for path in paths where !path.hasPrefix("/") { throw SupervisorError(.invalidArgument, "\(what): \"\(path)\" is not an absolute path") }
+            for path in paths where !path.isAbsolutePath { throw SupervisorError(.invalidArgument, "\(what): \"\(path)\" is not an absolute path") }
             registryDirectories = paths
         case "metrics-address":
             guard value.isEmpty || value.hasPrefix("unix:///") || MetricsServer.endpoint(value) != nil else {

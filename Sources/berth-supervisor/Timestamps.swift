@@ -1,5 +1,5 @@
 import FoundationEssentials
-import Glibc
+import LinuxSystem
 import SwiftProtobuf
 
 /// Times between the database (nanoseconds since 1970), the wire and the log.
@@ -18,14 +18,6 @@ enum Timestamps {
 
     /// "2026-01-02T03:04:05.123456789Z"
     static func rfc3339(_ nanoseconds: Int64) -> String {
-        var seconds = time_t(nanoseconds / 1_000_000_000)
-        var parts = tm()
-        gmtime_r(&seconds, &parts)
-        func pad(_ value: some BinaryInteger, _ width: Int) -> String {
-            let digits = String(value)
-            return String(repeating: "0", count: max(0, width - digits.count)) + digits
-        }
-        return "\(pad(parts.tm_year + 1900, 4))-\(pad(parts.tm_mon + 1, 2))-\(pad(parts.tm_mday, 2))T"
-            + "\(pad(parts.tm_hour, 2)):\(pad(parts.tm_min, 2)):\(pad(parts.tm_sec, 2)).\(pad(nanoseconds % 1_000_000_000, 9))Z"
+        LinuxSystem.Clock.rfc3339((Int(nanoseconds / 1_000_000_000), Int(nanoseconds % 1_000_000_000)))
     }
 }

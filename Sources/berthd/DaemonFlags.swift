@@ -95,7 +95,7 @@ enum DaemonFlags {
         // As dockerd reads it: what names no protocol is a TCP address.
         config.hosts = config.hosts.map { !$0.isEmpty && !$0.contains("://") && $0.contains(":") ? "tcp://" + $0 : $0 }
         if config.hosts.isEmpty { config.hosts = ["unix://\(config.execRoot)/berthd.sock"] }
-        for path in [("--data-root", config.dataRoot), ("--exec-root", config.execRoot)] where !path.1.hasPrefix("/") {
+        for path in [("--data-root", config.dataRoot), ("--exec-root", config.execRoot)] where !path.1.isAbsolutePath {
             throw DaemonError.invalid("\(path.0): \"\(path.1)\" is not an absolute path")
         }
         // Mounts are made on paths below them, and found again in the kernel's list by their names.

@@ -33,24 +33,10 @@ struct WallClock: Sendable, Hashable, Comparable, Codable {
     static let never = "0001-01-01T00:00:00Z"
 
     /// RFC 3339 in UTC with as many digits of a second as are not zero, as Go's RFC3339Nano writes it.
-    var rfc3339: String {
-        let text = fixedRFC3339
-        guard nanoseconds != 0 else { return String(text.prefix(19)) + "Z" }
-        var digits = text.dropLast()
-        while digits.last == "0" { digits.removeLast() }
-        return digits + "Z"
-    }
+    var rfc3339: String { Clock.rfc3339((Int(seconds), Int(nanoseconds)), shortened: true) }
 
     /// RFC 3339 with exactly nine digits.
-    var fixedRFC3339: String {
-        let (year, month, day) = Clock.date(ofDay: Int(Self.floorDivide(seconds, 86400)))
-        let second = Int(seconds - Self.floorDivide(seconds, 86400) * 86400)
-        func pad(_ value: Int, _ width: Int) -> String {
-            let text = String(value)
-            return String(repeating: "0", count: max(0, width - text.count)) + text
-        }
-        return "\(pad(year, 4))-\(pad(month, 2))-\(pad(day, 2))T\(pad(second / 3600, 2)):\(pad(second / 60 % 60, 2)):\(pad(second % 60, 2)).\(pad(Int(nanoseconds), 9))Z"
-    }
+    var fixedRFC3339: String { Clock.rfc3339((Int(seconds), Int(nanoseconds))) }
 
     /// Reads RFC 3339 with any number of digits of a second, in UTC or with an offset; the time may be cut off after the day or the minute. nil for anything else.
     init?(rfc3339 text: some StringProtocol) {

@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# Writes contrib/link/runtime.order: the functions that create, start, exec, delete and run execute, in the order of their first use, those of every command first.
-# The linker places them beside one another. Needs root, cc, binutils, busybox and a release build of berth-runtime that is not stripped; takes six minutes.
-# A list that is older than the code does no harm: what it does not name stands behind, names that are gone are passed over.
+# Writes contrib/link/runtime.ld: the functions that create, start, exec, delete and run execute, in the order of their first use, those of every command first.
+# The linker places them beside one another. By their sections, which the linker's map tells, and not by their names: what Swift calls private has none. Needs root, cc and busybox;
+# takes five minutes. A list that is older than the code does no harm: what it does not name stands behind, names that are gone are passed over.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-program=${1:-$repo/.build/release/berth-runtime}
+program=$repo/.build/release/berth-runtime
 work=$(mktemp -d /tmp/berth-test-$$-XXXXXX)
 id=order-$$
 trap '"$program" delete -f "$id" 2>/dev/null || true; "$program" delete -f "$id-run" 2>/dev/null || true; rm -rf "$work"' EXIT
 
+rm -f "$program"
+(cd "$repo" && swift build -c release --product berth-runtime -Xlinker "-Map=$work/map")
+cp "$program" "$work/berth-runtime"
+program=$work/berth-runtime
 cc -O2 -o "$work/executed" "$repo/contrib/dev/executed.c"
 mkdir -p "$work"/bundle/rootfs/{bin,proc,sys,dev,etc}
 cp "$(command -v busybox)" "$work/bundle/rootfs/bin/busybox"
@@ -32,6 +36,7 @@ python3 - "$work/bundle/config.json" <<'PY'
 import json, sys
 spec = json.load(open(sys.argv[1]))
 rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_EQ"}]}
+spec["annotations"] = {"b": "1", "a": "2"}
 spec["process"].update(oomScoreAdj=0, user={"uid": 0, "gid": 0, "additionalGids": [0, 10]})
 spec["linux"]["namespaces"] = [{"type": kind} for kind in ("mount", "network", "uts", "pid", "ipc", "cgroup")]
 spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": [rule]}
@@ -43,25 +48,30 @@ PY
 "$program" run -b "$work/bundle" "$id-run"
 step engine run -b "$work/bundle" "$id-run"
 
-# The parts of libswiftCore that are compiled as one section of 1.6 MB cannot be moved apart, and must not be pulled to the front as a whole.
-(cd "$work" && ar x "$(dirname "$(dirname "$(readlink -f "$(command -v swiftc)")")")/lib/swift_static/linux/libswiftCore.a" Swift.o)
-objdump -t "$work/Swift.o" | awk '/ \.text\t/ { print $NF }' >"$work/fixed"
-nm -n --defined-only "$program" | awk '$2 ~ /[tTwW]/ { print $1, $3 }' >"$work/names"
-python3 - "$work" >"$repo/contrib/link/runtime.order" <<'PY'
-import bisect, sys
+# A section is named with its file where its own name says too little. All stay in one output section, as only such are folded into one when they are the same, and the map names the one
+# that is kept. The part of libswiftCore that is one section of 1.6 MB, of which some is executed everywhere, comes behind what is placed one by one, the sections that are no functions before
+# it: then what the kernel maps around a fault, half a megabyte where the page cache has it in one piece, is within these 2.5 MB and not all over the program.
+python3 - "$work" >"$repo/contrib/link/runtime.ld" <<'PY'
+import bisect, re, sys
 work = sys.argv[1]
-names = [line.split() for line in open(f"{work}/names")]
-starts = [int(address, 16) for address, _ in names]
-fixed = set(open(f"{work}/fixed").read().split())
+places = [re.match(r"\s*([0-9a-f]+)\s+[0-9a-f]+\s+([0-9a-f]+)\s+\d+\s+(\S+):\((\.text[^)]*)\)$", line) for line in open(f"{work}/map")]
+sections = [(int(place[1], 16), int(place[2], 16), place[3], place[4]) for place in places if place]
+starts = [start for start, _, _, _ in sections]
+def pattern(address):
+    start, size, file, name = sections[bisect.bisect_right(starts, address) - 1]
+    if not start <= address < start + size or size > 1 << 20: return None
+    if re.match(r"\.text\.(\$s|_Z)", name): return f"*({name})"
+    member = re.search(r"([^/]+)\(([^)]+)\)$", file)
+    return f"*{member[1]}:{member[2]}({name})" if member else f"*{'/'.join(file.split('/')[-2:])}({name})"
 first, users = {}, {}
 for command in ("create", "start", "exec", "delete", "run", "engine"):
-    used = []
-    for line in open(f"{work}/{command}.addresses"):
-        name = names[bisect.bisect_right(starts, int(line, 16)) - 1][1]
-        if name not in fixed: used.append(name)
-    for name in dict.fromkeys(used):
-        first.setdefault(name, len(first))
-        users[name] = users.get(name, 0) + 1
-print("\n".join(sorted(first, key=lambda name: (-users[name], first[name]))))
+    used = [pattern(int(line, 16)) for line in open(f"{work}/{command}.addresses")]
+    for place in dict.fromkeys(place for place in used if place):
+        first.setdefault(place, len(first))
+        users[place] = users.get(place, 0) + 1
+print("/* Written by contrib/dev/order-runtime.sh: what the commands of berth-runtime execute, beside one another. */")
+print("SECTIONS {\n.init : { KEEP(*(.init)) } .fini : { KEEP(*(.fini)) } .iplt : { *(.iplt) }\n.text : {")
+print("\n".join(sorted(first, key=lambda place: (-users[place], first[place]))))
+print("*libswiftCore.a:Swift.o(.text)\n*(.text .text.*)\n} } INSERT BEFORE .tdata;")
 PY
-wc -l "$repo/contrib/link/runtime.order"
+wc -l "$repo/contrib/link/runtime.ld"

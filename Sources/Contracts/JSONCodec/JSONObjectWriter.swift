@@ -1,9 +1,5 @@
-/// A type that writes its members itself: the counterpart of `JSONReadable`.
-package protocol JSONWritable {
-    func write(to object: inout JSONObjectWriter)
-}
-
-/// An object that is being written, member after member, without a tree in between.
+/// An object that is being written, member after member, without a tree in between: the counterpart of `JSONReadable`. A type writes its own members in a function
+/// `write(to:)`. Nothing here is generic: each type of value would be one more to be made known at run time.
 package struct JSONObjectWriter {
     fileprivate var writer = JSONWriter(layout: .compact)
     private var isEmpty = true
@@ -67,22 +63,19 @@ package struct JSONObjectWriter {
         }
     }
 
-    package mutating func add(_ name: String, _ value: some JSONWritable) {
+    /// An object whose members `body` adds.
+    package mutating func add(_ name: String, _ body: (inout JSONObjectWriter) -> Void) {
         begin(name)
-        object { value.write(to: &$0) }
+        object(body)
     }
 
-    package mutating func add(_ name: String, _ value: (some JSONWritable)?) { if let value { add(name, value) } }
-
-    package mutating func add<Value: JSONWritable>(_ name: String, _ values: [Value]) {
+    /// An array of objects, the members of each added by `body`.
+    package mutating func add(_ name: String, count: Int, _ body: (inout JSONObjectWriter, Int) -> Void) {
         begin(name)
         writer.append("[")
-        // By index: an iterator over values of a type not known here is one more type to be made known at run time.
-        var position = 0
-        while position < values.count {
+        for position in 0..<count {
             if position > 0 { writer.append(",") }
-            object { values[position].write(to: &$0) }
-            position += 1
+            object { body(&$0, position) }
         }
         writer.append("]")
     }
@@ -90,9 +83,9 @@ package struct JSONObjectWriter {
 
 extension JSON {
     /// Writes a document, without a line feed at the end.
-    package static func write(_ value: some JSONWritable) -> [UInt8] {
+    package static func write(_ body: (inout JSONObjectWriter) -> Void) -> [UInt8] {
         var document = JSONObjectWriter()
-        document.object { value.write(to: &$0) }
+        document.object(body)
         return document.writer.output
     }
 }

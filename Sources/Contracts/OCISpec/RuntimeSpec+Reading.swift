@@ -45,7 +45,7 @@ extension RuntimeSpec.Hooks: JSONReadable {
     }
 }
 
-extension RuntimeSpec.Hook: JSONReadable, JSONWritable {
+extension RuntimeSpec.Hook: JSONReadable {
     package init(json: JSONNode) throws(JSONError) {
         let object = try json.object()
         self.init(

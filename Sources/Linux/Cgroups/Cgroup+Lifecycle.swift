@@ -64,7 +64,7 @@ extension Cgroup {
                 var buffer = [UInt8](repeating: 0, count: 256)
                 let fd = file.rawValue
                 let count = try syscall("read", on: path) { pread(fd, &buffer, 256, 0) }
-                if String(decoding: buffer.prefix(count), as: UTF8.self).split(separator: "\n").contains(where: { $0 == line }) { return }
+                if String(decoding: buffer.prefix(count), as: UTF8.self).fields(by: "\n").contains(where: { $0 == line }) { return }
                 poll(&watch, 1, 10)
             }
             undo()
@@ -110,7 +110,7 @@ extension Cgroup {
     private static func remove(_ path: String) throws(CgroupError) {
         var delay: UInt32 = 50, waited: UInt32 = 0
         while true {
-            if rmdir(path) == 0 { return }
+            if path.withCString({ rmdir($0) }) == 0 { return }
             let errno = Errno(rawValue: Glibc.errno)
             switch errno {
             case .noSuchFile: return

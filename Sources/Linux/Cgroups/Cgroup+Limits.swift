@@ -75,7 +75,7 @@ extension Cgroup {
     /// Whether a controller of v2 has been handed down to here, so that it is its file that does not exist.
     private func isAvailable(_ controller: String, at path: String) -> Bool {
         guard let list = CgroupFiles.value("\(path)/cgroup.controllers") else { return false }
-        return controller == "cgroup" || list.split(separator: " ").contains { $0 == controller }
+        return controller == "cgroup" || list.fields(by: " ").contains { $0 == controller }
     }
 
     /// What `memory.checkBeforeUpdate` asks for, before anything is changed.

@@ -24,7 +24,7 @@ extension Cgroup {
     /// On v2 a process is moved by who may write to the cgroup that both places are below.
     private static func mayMove(from own: String, to directory: Directory) -> Bool {
         var common = directory.mountPoint
-        let target = RootedPath.components(String(directory.path.dropFirst(directory.mountPoint.utf8.count)))
+        let target = RootedPath.components(directory.pathInHierarchy)
         for (here, there) in zip(RootedPath.components(own), target) {
             guard here == there else { break }
             common += "/\(here)"

@@ -29,7 +29,7 @@ extension Cgroup {
                 let nanoseconds = ticks &* (1_000_000_000 / UInt64(max(1, sysconf(CInt(_SC_CLK_TCK)))))
                 if key == "user" { cpu.user = nanoseconds } else if key == "system" { cpu.system = nanoseconds }
             }
-            cpu.perProcessor = (CgroupFiles.value("\(account)/cpuacct.usage_percpu") ?? "").split(separator: " ").compactMap { UInt64($0) }
+            cpu.perProcessor = (CgroupFiles.value("\(account)/cpuacct.usage_percpu") ?? "").fields(by: " ").compactMap { UInt64($0) }
         }
         if let scheduler = v1Directory(of: "cpu")?.path {
             found = true
@@ -104,7 +104,7 @@ extension Cgroup {
     private func blockIOV1(_ path: String) -> CgroupStatistics.BlockIO {
         func entries(_ files: [String]) -> [CgroupStatistics.BlockIOEntry] {
             for file in files {
-                let found = (CgroupFiles.value("\(path)/\(file)") ?? "").split(separator: "\n").compactMap { line -> CgroupStatistics.BlockIOEntry? in
+                let found = (CgroupFiles.value("\(path)/\(file)") ?? "").fields(by: "\n").compactMap { line -> CgroupStatistics.BlockIOEntry? in
                     let fields = line.split(whereSeparator: { $0 == " " || $0 == ":" })
                     guard fields.count == 4, let major = UInt64(fields[0]), let minor = UInt64(fields[1]), let value = UInt64(fields[3]) else {
                         return nil
@@ -124,12 +124,12 @@ extension Cgroup {
     private func blockIOV2(_ path: String) -> CgroupStatistics.BlockIO? {
         guard let text = CgroupFiles.value("\(path)/io.stat") else { return nil }
         var io = CgroupStatistics.BlockIO()
-        for line in text.split(separator: "\n") {
-            let fields = line.split(separator: " ")
-            let device = (fields.first ?? "").split(separator: ":").compactMap { UInt64($0) }
+        for line in text.fields(by: "\n") {
+            let fields = line.fields(by: " ")
+            let device = (fields.first ?? "").fields(by: ":").compactMap { UInt64($0) }
             guard device.count == 2 else { continue }
             for field in fields.dropFirst() {
-                let pair = field.split(separator: "=")
+                let pair = field.fields(by: "=")
                 guard pair.count == 2, let value = UInt64(pair[1]) else { continue }
                 func entry(_ operation: String) -> CgroupStatistics.BlockIOEntry {
                     .init(major: device[0], minor: device[1], operation: operation, value: value)
@@ -167,11 +167,11 @@ extension Cgroup {
     }
 
     private func rdma(_ path: String) -> [CgroupStatistics.Rdma] {
-        (CgroupFiles.value(path) ?? "").split(separator: "\n").map { line in
-            let fields = line.split(separator: " ")
+        (CgroupFiles.value(path) ?? "").fields(by: "\n").map { line in
+            let fields = line.fields(by: " ")
             var entry = CgroupStatistics.Rdma(device: String(fields.first ?? ""), handles: 0, objects: 0)
             for field in fields.dropFirst() {
-                let pair = field.split(separator: "=")
+                let pair = field.fields(by: "=")
                 guard pair.count == 2 else { continue }
                 let value = pair[1] == "max" ? UInt64.max : UInt64(pair[1]) ?? 0
                 if pair[0] == "hca_handle" { entry.handles = value } else if pair[0] == "hca_object" { entry.objects = value }
@@ -184,10 +184,10 @@ extension Cgroup {
     private func pressure(_ path: String) -> CgroupStatistics.Pressure? {
         guard let text = CgroupFiles.value(path) else { return nil }
         var pressure = CgroupStatistics.Pressure()
-        for line in text.split(separator: "\n") {
+        for line in text.fields(by: "\n") {
             var values = CgroupStatistics.Pressure.Line()
-            for field in line.split(separator: " ").dropFirst() {
-                let pair = field.split(separator: "=")
+            for field in line.fields(by: " ").dropFirst() {
+                let pair = field.fields(by: "=")
                 guard pair.count == 2 else { continue }
                 switch pair[0] {
                 case "avg10": values.average10 = Double(pair[1]) ?? 0

@@ -18,6 +18,9 @@ package struct Cgroup: Sendable, Equatable {
         /// Where the hierarchy is mounted: the directories between belong to nobody in particular and are not removed.
         package var mountPoint: String
 
+        /// What of `path` stands behind the mount point.
+        var pathInHierarchy: String { path.dropping(bytes: mountPoint.utf8.count) }
+
         package init(controllers: [String], path: String, mountPoint: String) {
             self.controllers = controllers
             self.path = path
@@ -33,7 +36,7 @@ package struct Cgroup: Sendable, Equatable {
     /// An absolute path starts at the mounted root of each hierarchy, a relative one at the caller's own cgroup: beside it on v2, where a cgroup with
     /// processes cannot have children with controllers, below it on v1. `..` does not lead above either.
     package init(layout: CgroupLayout, path: String) throws(CgroupError) {
-        let isAbsolute = path.hasPrefix("/")
+        let isAbsolute = path.isAbsolutePath
         let inner = RootedPath.cleaned(path)
         guard inner != "/" else {
             throw .invalid("linux.cgroupsPath: \(path.debugDescription) is the root of the hierarchies, which cannot be a container's cgroup")
@@ -41,7 +44,7 @@ package struct Cgroup: Sendable, Equatable {
         let own = isAbsolute ? [] : Self.ownPaths(try CgroupFiles.read("/proc/self/cgroup"))
         func directory(_ hierarchy: CgroupLayout.Hierarchy) -> Directory {
             var base = Self.place(of: own, in: hierarchy)
-            if hierarchy.controllers.isEmpty { base = String(base[..<(base.lastIndex(of: "/") ?? base.startIndex)]) }
+            if hierarchy.controllers.isEmpty { base = Self.parent(of: base) }
             return Directory(controllers: hierarchy.controllers, path: hierarchy.mountPoint + base + inner, mountPoint: hierarchy.mountPoint)
         }
         v1 = layout.v1.map(directory)
@@ -51,7 +54,7 @@ package struct Cgroup: Sendable, Equatable {
     /// Where the caller is, seen from the part of the hierarchy that is mounted: "/a/b", empty for its root or where that is not told.
     private static func place(of own: [(controllers: [String], path: String)], in hierarchy: CgroupLayout.Hierarchy) -> String {
         guard let path = own.first(where: { $0.controllers == hierarchy.controllers })?.path else { return "" }
-        let place = hierarchy.root != "/" && path.hasPrefix(hierarchy.root) ? String(path.dropFirst(hierarchy.root.count)) : path
+        let place = hierarchy.root != "/" && path.begins(with: hierarchy.root) ? path.dropping(bytes: hierarchy.root.utf8.count) : path
         return place == "/" ? "" : place
     }
 
@@ -138,7 +141,7 @@ package struct Cgroup: Sendable, Equatable {
 
     /// Makes a v1 directory: usually one call, since the parent exists.
     private func make(_ path: String, below mountPoint: String, isCpuset: Bool, _ creation: inout Creation) throws(CgroupError) -> Bool {
-        if mkdir(path, 0o755) == 0 {
+        if path.withCString({ mkdir($0, 0o755) }) == 0 {
             creation.made.append(path)
             if isCpuset { try inheritCpuset(path) }
             return true
@@ -148,7 +151,7 @@ package struct Cgroup: Sendable, Equatable {
         case .fileExists:
             if isCpuset { try inheritCpuset(path) }
             return false
-        case .noSuchFile where path.count > mountPoint.count:
+        case .noSuchFile where path.utf8.count > mountPoint.utf8.count:
             _ = try make(Self.parent(of: path), below: mountPoint, isCpuset: isCpuset, &creation)
             // Somebody else may have been faster, which is as good.
             let isMine = mkdir(path, 0o755) == 0
@@ -174,12 +177,12 @@ package struct Cgroup: Sendable, Equatable {
 
     /// Makes a v2 directory and passes every controller down to it.
     private func makeV2(_ directory: Directory, _ creation: inout Creation) throws(CgroupError) -> Bool {
-        let controllers = CgroupFiles.value("\(directory.mountPoint)/cgroup.controllers")?.split(separator: " ").map(String.init) ?? []
+        let controllers = CgroupFiles.value("\(directory.mountPoint)/cgroup.controllers")?.fields(by: " ").map(String.init) ?? []
         var current = directory.mountPoint, isNew = false
-        for name in RootedPath.components(String(directory.path.dropFirst(directory.mountPoint.count))) {
+        for name in RootedPath.components(directory.pathInHierarchy) {
             if !controllers.isEmpty { passDown(controllers, from: current) }
             current += "/\(name)"
-            isNew = mkdir(current, 0o755) == 0
+            isNew = current.withCString { mkdir($0, 0o755) } == 0
             if isNew {
                 creation.made.append(current)
             } else if Glibc.errno != EEXIST {
@@ -194,7 +197,7 @@ package struct Cgroup: Sendable, Equatable {
     /// Enables controllers for the children of a cgroup. One that cannot be enabled is missed later, by the limit that needs it.
     private func passDown(_ controllers: [String], from path: String) {
         let file = "\(path)/cgroup.subtree_control"
-        let enabled = CgroupFiles.value(file)?.split(separator: " ").map(String.init) ?? []
+        let enabled = CgroupFiles.value(file)?.fields(by: " ").map(String.init) ?? []
         let missing = controllers.filter { !enabled.contains($0) }
         if missing.isEmpty { return }
         if (try? CgroupFiles.write(missing.map { "+\($0)" }.joined(separator: " "), to: file)) != nil { return }
@@ -202,7 +205,7 @@ package struct Cgroup: Sendable, Equatable {
         if missing.count > 1 { for controller in missing { try? CgroupFiles.write("+\(controller)", to: file) } }
     }
 
-    static func parent(of path: String) -> String { String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) }
+    static func parent(of path: String) -> String { String(path[..<(path.lastSlash ?? path.startIndex)]) }
 
     // MARK: Entering
 

@@ -33,8 +33,9 @@ enum CgroupFiles {
 
     /// The content without the line feed, or nil if the file cannot be read.
     static func value(_ path: String) -> String? {
-        guard let text = try? Files.readText(path) else { return nil }
-        return text.last == "\n" ? String(text.dropLast()) : text
+        guard var bytes = try? Files.readAll(path) else { return nil }
+        if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// A number; "max" and what does not fit are `UInt64.max`.
@@ -47,8 +48,8 @@ enum CgroupFiles {
     /// Lines of "key value".
     static func keyed(_ path: String) -> [(key: String, value: UInt64)] {
         guard let text = try? Files.readText(path) else { return [] }
-        return text.split(separator: "\n").compactMap { line in
-            let parts = line.split(separator: " ")
+        return text.fields(by: "\n").compactMap { line in
+            let parts = line.fields(by: " ")
             guard parts.count == 2, let number = UInt64(parts[1]) else { return nil }
             return (String(parts[0]), number)
         }
@@ -56,20 +57,20 @@ enum CgroupFiles {
 
     /// Process ids, one per line. Those of processes outside the caller's pid namespace read as 0 and are left out.
     static func pids(_ path: String) throws(CgroupError) -> [Int32] {
-        try read(path).split(separator: "\n").compactMap { pid_t($0) }.filter { $0 > 0 }
+        try read(path).fields(by: "\n").compactMap { pid_t($0) }.filter { $0 > 0 }
     }
 
-    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+    static func exists(_ path: String) -> Bool { path.withCString { access($0, F_OK) } == 0 }
 
     /// Directories below one, by name.
     static func children(of path: String) -> [String] {
         // A cgroup's link count tells nothing on v2, so every entry is looked at; its files are regular ones.
-        guard let directory = opendir(path) else { return [] }
+        guard let directory = path.withCString({ opendir($0) }) else { return [] }
         defer { closedir(directory) }
         var names: [String] = []
         while let entry = readdir(directory) {
             guard entry.pointee.d_type == UInt8(DT_DIR) else { continue }
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(terminated: $0) } }
             if name != "." && name != ".." { names.append(name) }
         }
         return names

@@ -78,27 +78,27 @@ package struct CgroupLayout: Sendable, Equatable {
     /// The filesystem's magic number, 0 when there is none.
     private static func filesystem(at path: String) -> Int {
         var filesystem = statfs()
-        return statfs(path, &filesystem) == 0 ? Int(filesystem.f_type) : 0
+        return path.withCString { statfs($0, &filesystem) } == 0 ? Int(filesystem.f_type) : 0
     }
 
     private static func isWhole(_ path: String) -> Bool {
         var status = stat()
-        return stat(path, &status) == 0 && status.st_ino == rootInode
+        return path.withCString { stat($0, &status) } == 0 && status.st_ino == rootInode
     }
 
     /// Reads proc_pid_mountinfo(5). Of several mounts of one hierarchy the first counts.
     static func parse(mountinfo: String) -> CgroupLayout {
         var layout = CgroupLayout()
-        for line in mountinfo.split(separator: "\n") {
-            let fields = line.split(separator: " ")
+        for line in mountinfo.fields(by: "\n") {
+            let fields = line.fields(by: " ")
             guard let dash = fields.firstIndex(of: "-"), dash > 5, fields.count > dash + 3 else { continue }
             let root = Mounts.unescape(fields[3]), mountPoint = Mounts.unescape(fields[4])
             // A cgroup of another namespace, whose paths mean nothing here.
-            if root.hasPrefix("/..") { continue }
+            if root.begins(with: "/..") { continue }
             if fields[dash + 1] == "cgroup2" {
                 if layout.v2 == nil { layout.v2 = Hierarchy(controllers: [], mountPoint: mountPoint, root: root) }
             } else if fields[dash + 1] == "cgroup" {
-                let options = fields[dash + 3].split(separator: ",").map(String.init)
+                let options = fields[dash + 3].fields(by: ",").map(String.init)
                 let controllers = options.filter { knownControllers.contains($0) || $0.hasPrefix("name=") }
                 if controllers.isEmpty || layout.v1.contains(where: { $0.controllers == controllers }) { continue }
                 layout.v1.append(Hierarchy(controllers: controllers, mountPoint: mountPoint, root: root))

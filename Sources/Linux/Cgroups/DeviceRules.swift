@@ -1,3 +1,5 @@
+import LinuxSystem
+
 /// One line of a container's device list.
 package struct DeviceRule: Sendable, Equatable {
     package enum Kind: Character, Sendable { case all = "a", character = "c", block = "b" }
@@ -118,5 +120,7 @@ struct DevicePolicy: Equatable {
 
 extension DevicePolicy.Key: CustomStringConvertible {
     /// As v1 writes it: "c 1:3".
-    var description: String { "\(kind.rawValue) \(major.map { "\($0)" } ?? "*"):\(minor.map { "\($0)" } ?? "*")" }
+    var description: String { "\(kind.rawValue) \(Self.shown(major)):\(Self.shown(minor))" }
+
+    private static func shown(_ number: UInt32?) -> String { number.map { String(decimal: Int($0)) } ?? "*" }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 
 extension LimitsPlan {
     /// The writes for v2, with what the specification says in terms of v1 translated.
@@ -23,7 +24,7 @@ extension LimitsPlan {
         for (file, value) in limits.unified.sorted(by: { $0.key < $1.key }) {
             let controller = String(file.prefix { $0 != "." })
             // Several lines are several values, and the kernel takes one at a time.
-            for line in value.split(separator: "\n") { writes.append(CgroupWrite(controller: controller, file: file, value: String(line))) }
+            for line in value.fields(by: "\n") { writes.append(CgroupWrite(controller: controller, file: file, value: String(line))) }
         }
         return writes
     }

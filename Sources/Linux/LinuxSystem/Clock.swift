@@ -22,6 +22,44 @@ package enum Clock {
         return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shiftedMonth + 2) / 5 + 1)
     }
 
+    /// RFC 3339 in UTC, "2026-01-02T03:04:05.123456789Z".
+    /// - Parameter shortened: with as many digits of the second as are not zero, as Go's RFC3339Nano writes it, and not always nine.
+    package static func rfc3339(_ time: (seconds: Int, nanoseconds: Int), shortened: Bool = false) -> String {
+        // Before 1970 a time may be told by two negative numbers.
+        let seconds = time.nanoseconds < 0 ? time.seconds - 1 : time.seconds
+        let nanoseconds = time.nanoseconds < 0 ? time.nanoseconds + 1_000_000_000 : time.nanoseconds
+        let second = (seconds % 86400 + 86400) % 86400
+        let date = date(ofDay: (seconds - second) / 86400)
+        return String(unsafeUninitializedCapacity: 48) { buffer in
+            var count = 0
+            func put(_ byte: UInt8) {
+                buffer[count] = byte
+                count += 1
+            }
+            func put(_ number: Int, digits: Int, before: UInt8) {
+                put(before)
+                for position in 0..<digits {
+                    var rest = number
+                    for _ in position + 1..<digits { rest /= 10 }
+                    put(UInt8(ascii: "0") + UInt8(rest % 10))
+                }
+            }
+            // Years of more than four digits and those before year 0 have no RFC 3339; they are written as they are.
+            let year = String(decimal: date.year)
+            if date.year >= 0 { for _ in year.utf8.count..<max(4, year.utf8.count) { put(UInt8(ascii: "0")) } }
+            for byte in year.utf8 { put(byte) }
+            put(date.month, digits: 2, before: UInt8(ascii: "-"))
+            put(date.day, digits: 2, before: UInt8(ascii: "-"))
+            put(second / 3600, digits: 2, before: UInt8(ascii: "T"))
+            put(second / 60 % 60, digits: 2, before: UInt8(ascii: ":"))
+            put(second % 60, digits: 2, before: UInt8(ascii: ":"))
+            if !shortened || nanoseconds > 0 { put(nanoseconds, digits: 9, before: UInt8(ascii: ".")) }
+            if shortened && nanoseconds > 0 { while buffer[count - 1] == UInt8(ascii: "0") { count -= 1 } }
+            put(UInt8(ascii: "Z"))
+            return count
+        }
+    }
+
     /// Nanoseconds that only go forward, suspended time included.
     package static func monotonic() -> UInt64 {
         var time = timespec()

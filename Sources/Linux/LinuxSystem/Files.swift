@@ -1,17 +1,19 @@
 import CLinux
 package import Glibc
 
+// Paths are given to the kernel by `withCString`: where Swift makes a C string of an argument by itself it copies it into an array first.
+
 /// Opening, reading and writing files of the host. Paths that come from an image or a spec go through `RootedPath` instead.
 package enum Files {
     /// Opens `path` with O_CLOEXEC added. `mode` counts only with O_CREAT.
     package static func open(_ path: String, _ flags: CInt = O_RDONLY, mode: mode_t = 0) throws(SystemError) -> OwnedFD {
-        OwnedFD(adopting: try syscall("open", on: path) { Glibc.open(path, flags | O_CLOEXEC, mode) })
+        OwnedFD(adopting: try syscall("open", on: path) { path.withCString { Glibc.open($0, flags | O_CLOEXEC, mode) } })
     }
 
     /// Opens a path relative to a directory descriptor; symlinks are followed as open(2) does, so `path` must be trusted.
     package static func open(_ path: String, _ flags: CInt = O_RDONLY, mode: mode_t = 0, at directory: borrowing OwnedFD) throws(SystemError) -> OwnedFD {
         let dir = directory.rawValue
-        return OwnedFD(adopting: try syscall("openat", on: path) { Glibc.openat(dir, path, flags | O_CLOEXEC, mode) })
+        return OwnedFD(adopting: try syscall("openat", on: path) { path.withCString { Glibc.openat(dir, $0, flags | O_CLOEXEC, mode) } })
     }
 
     /// Everything up to the end of the file. `limit` in bytes guards against endless ones: more is an EFBIG.
@@ -102,16 +104,16 @@ package enum Files {
     package static func exchange(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600) throws(SystemError) {
         try write(bytes, to: path, mode: mode, durable: false) { temporary throws(SystemError) in
             // There is none yet, or the file system cannot.
-            if berth_exchange(temporary, path) == 0 { Glibc.unlink(temporary) } else { try move(temporary, to: path) }
+            if temporary.withCString({ old in path.withCString { berth_exchange(old, $0) } }) == 0 { temporary.withCString { _ = Glibc.unlink($0) } } else { try move(temporary, to: path) }
         }
     }
 
-    private static func move(_ from: String, to path: String) throws(SystemError) { try syscall("rename", on: path) { rename(from, path) } }
+    private static func move(_ from: String, to path: String) throws(SystemError) { try syscall("rename", on: path) { from.withCString { from in path.withCString { rename(from, $0) } } } }
 
     private static func write(
         _ bytes: [UInt8], to path: String, mode: mode_t, durable: Bool, _ place: (String) throws(SystemError) -> Void
     ) throws(SystemError) {
-        let temporary = "\(path).\(getpid()).new"
+        let temporary = "\(path).\(String(decimal: Int(getpid()))).new"
         do throws(SystemError) {
             let file = try open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: mode)
             try writeAll(bytes, to: file, name: temporary)
@@ -122,13 +124,13 @@ package enum Files {
             try file.close(on: temporary)
             try place(temporary)
         } catch {
-            Glibc.unlink(temporary)
+            temporary.withCString { _ = Glibc.unlink($0) }
             throw error
         }
     }
 
     package static func makeDirectory(_ path: String, mode: mode_t = 0o755) throws(SystemError) {
-        try syscall("mkdir", on: path) { mkdir(path, mode) }
+        try syscall("mkdir", on: path) { path.withCString { mkdir($0, mode) } }
     }
 
     package static func makeDirectory(_ name: String, mode: mode_t = 0o755, at directory: borrowing OwnedFD) throws(SystemError) {
@@ -142,7 +144,7 @@ package enum Files {
             switch error.errno {
             case .fileExists: return
             case .noSuchFile:
-                guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { throw error }
+                guard let slash = path.lastSlash, slash > path.startIndex else { throw error }
                 try makeDirectories(String(path[..<slash]), mode: mode)
                 do throws(SystemError) { try makeDirectory(path, mode: mode) } catch { if error.errno != .fileExists { throw error } }
             default: throw error
@@ -156,32 +158,32 @@ package enum Files {
             defer { free(real) }
             return String(cString: real)
         }
-        guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return path }
+        guard let slash = path.lastSlash, slash > path.startIndex else { return path }
         return resolved(String(path[..<slash])) + path[slash...]
     }
 
     /// Removes a file; one that is already gone is fine.
     package static func remove(_ path: String) throws(SystemError) {
-        do throws(SystemError) { try syscall("unlink", on: path) { Glibc.unlink(path) } } catch { if error.errno != .noSuchFile { throw error } }
+        do throws(SystemError) { try syscall("unlink", on: path) { path.withCString { Glibc.unlink($0) } } } catch { if error.errno != .noSuchFile { throw error } }
     }
 
     /// Removes a directory and the files in it, one level deep, never following a symlink. Gone already is fine.
     package static func removeFlatDirectory(_ path: String) throws(SystemError) {
         for name in (try? entries(of: path)) ?? [] { try? remove("\(path)/\(name)") }
-        do throws(SystemError) { try syscall("rmdir", on: path) { rmdir(path) } } catch { if error.errno != .noSuchFile { throw error } }
+        do throws(SystemError) { try syscall("rmdir", on: path) { path.withCString { rmdir($0) } } } catch { if error.errno != .noSuchFile { throw error } }
     }
 
     /// Removes a directory that must be empty, or one of a kernel filesystem (cgroup, resctrl), whose files do not count.
-    package static func removeEmptyDirectory(_ path: String) throws(SystemError) { try syscall("rmdir", on: path) { rmdir(path) } }
+    package static func removeEmptyDirectory(_ path: String) throws(SystemError) { try syscall("rmdir", on: path) { path.withCString { rmdir($0) } } }
 
     /// Names in a directory, without "." and "..", unsorted.
     package static func entries(of path: String) throws(SystemError) -> [String] {
-        guard let directory = opendir(path) else { throw SystemError(call: "opendir", subject: path, errno: Errno(rawValue: Glibc.errno)) }
+        guard let directory = path.withCString({ opendir($0) }) else { throw SystemError(call: "opendir", subject: path, errno: Errno(rawValue: Glibc.errno)) }
         defer { closedir(directory) }
         var names: [String] = []
         while let entry = readdir(directory) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(terminated: $0) }
             }
             if name != "." && name != ".." { names.append(name) }
         }
@@ -191,11 +193,11 @@ package enum Files {
     /// For the effective user.
     package static func isExecutable(_ path: String) -> Bool { faccessat(AT_FDCWD, path, X_OK, 0x200) == 0 }
 
-    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+    package static func exists(_ path: String) -> Bool { path.withCString { access($0, F_OK) } == 0 }
 
     package static func status(_ path: String) throws(SystemError) -> stat {
         var status = stat()
-        try syscall("stat", on: path) { stat(path, &status) }
+        try syscall("stat", on: path) { path.withCString { stat($0, &status) } }
         return status
     }
 
@@ -222,7 +224,7 @@ package enum Files {
     package static func currentDirectory() throws(SystemError) -> String {
         guard let raw = getcwd(nil, 0) else { throw SystemError(call: "getcwd", subject: "", errno: Errno(rawValue: Glibc.errno)) }
         defer { free(raw) }
-        return String(cString: raw)
+        return String(terminated: raw)
     }
 
     package static func changeDirectory(_ path: String) throws(SystemError) { try syscall("chdir", on: path) { chdir(path) } }

@@ -12,11 +12,11 @@ package struct HoldingMount: Equatable, Sendable {
     /// The longest mount point that is `path`, which has no symlinks, or above it; the last one wins where several are stacked.
     static func of(_ path: String, in mountinfo: String) -> HoldingMount {
         var best = HoldingMount(path: "/", isShared: false, isSlave: false)
-        for line in mountinfo.split(separator: "\n") {
-            let fields = line.split(separator: " ", maxSplits: 8)
+        for line in mountinfo.fields(by: "\n") {
+            let fields = line.fields(by: " ", limit: 9)
             guard fields.count > 6 else { continue }
             let point = Mounts.unescape(fields[4])
-            guard point.utf8.count >= best.path.utf8.count, path == point || path.hasPrefix(point == "/" ? "/" : point + "/") else { continue }
+            guard point.utf8.count >= best.path.utf8.count, path == point || path.begins(with: point == "/" ? "/" : point + "/") else { continue }
             let tags = fields[6...].prefix { $0 != "-" }
             best = HoldingMount(path: point, isShared: tags.contains { $0.hasPrefix("shared:") }, isSlave: tags.contains { $0.hasPrefix("master:") })
         }

@@ -114,11 +114,11 @@ package enum Mounts {
     /// As `pivot` where pivot_root is impossible, as on an initial ramfs: the new root is moved on top of `/`. The old tree stays mounted below it,
     /// so every procfs and sysfs in it is detached first: they would allow the container new ones without masks.
     package static func moveRoot(_ newRoot: borrowing OwnedFD, name: String) throws(SystemError) {
-        for line in try Files.readText("/proc/self/mountinfo").split(separator: "\n") {
-            let fields = line.split(separator: " ")
+        for line in try Files.readText("/proc/self/mountinfo").fields(by: "\n") {
+            let fields = line.fields(by: " ")
             guard let dash = fields.firstIndex(of: "-"), fields.count > dash + 1, fields[dash + 1] == "proc" || fields[dash + 1] == "sysfs" else { continue }
             let path = String(fields[4])
-            if path == name || path.hasPrefix(name + "/") { continue }
+            if path == name || path.begins(with: name + "/") { continue }
             try setPropagation(path, .slave, recursive: true)
             try detach(path)
         }

@@ -11,7 +11,7 @@ package struct ProcessStat: Sendable {
 
     /// - Throws: ENOENT or ESRCH when there is no such process.
     package static func of(_ pid: pid_t) throws(SystemError) -> ProcessStat {
-        let path = "/proc/\(pid)/stat"
+        let path = "/proc/" + String(decimal: Int(pid)) + "/stat"
         let fields = try fields(of: path)
         guard fields.count > 19, let state = fields[0].first, let parent = number(fields[1]), let start = number(fields[19]) else {
             throw SystemError(call: "parse", subject: path, errno: .invalid)

@@ -118,7 +118,7 @@ package enum Processes {
     /// Waits until the child `pid` has ended and reaps it.
     package static func wait(for pid: pid_t) throws(SystemError) -> ExitStatus {
         var status: CInt = 0
-        try syscall("waitpid", on: "\(pid)") { waitpid(pid, &status, 0) }
+        try syscall("waitpid", on: String(decimal: Int(pid))) { waitpid(pid, &status, 0) }
         return exitStatus(status)
     }
 
@@ -143,7 +143,7 @@ package enum Processes {
 
     /// A descriptor for an existing process. - Throws: ESRCH when there is none.
     package static func open(_ pid: pid_t) throws(SystemError) -> OwnedFD {
-        OwnedFD(adopting: try syscall("pidfd_open", on: "\(pid)") { berth_pidfd_open(pid, 0) })
+        OwnedFD(adopting: try syscall("pidfd_open", on: String(decimal: Int(pid))) { berth_pidfd_open(pid, 0) })
     }
 
     /// Signals exactly the process behind the descriptor, however its number may have been reused.
@@ -152,7 +152,7 @@ package enum Processes {
         try syscall("kill", on: name) { berth_pidfd_send_signal(fd, number) }
     }
 
-    package static func kill(_ pid: pid_t, _ number: CInt) throws(SystemError) { try syscall("kill", on: "\(pid)") { Glibc.kill(pid, number) } }
+    package static func kill(_ pid: pid_t, _ number: CInt) throws(SystemError) { try syscall("kill", on: String(decimal: Int(pid))) { Glibc.kill(pid, number) } }
 
     /// Marks every descriptor from `first` on close-on-exec.
     package static func closeOnExec(from first: CInt) throws(SystemError) {
@@ -191,7 +191,7 @@ extension Processes {
     /// The number of the process behind a pidfd, in the caller's pid namespace. - Throws: ESRCH when it has none there or is gone.
     package static func pid(of pidfd: borrowing OwnedFD) throws(SystemError) -> pid_t {
         let path = "/proc/self/fdinfo/\(pidfd.rawValue)"
-        for line in try Files.readText(path).split(separator: "\n") where line.hasPrefix("Pid:") {
+        for line in try Files.readText(path).fields(by: "\n") where line.hasPrefix("Pid:") {
             if let pid = pid_t(line.dropFirst(4).drop { $0 == " " || $0 == "\t" }), pid > 0 { return pid }
         }
         throw SystemError(call: "read", subject: path, errno: .noSuchProcess)

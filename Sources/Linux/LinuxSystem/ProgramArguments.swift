@@ -30,7 +30,7 @@ package enum ProgramArguments {
         var words: [String] = []
         var next = vector
         while let word = next.pointee {
-            words.append(String(cString: word))
+            words.append(String(terminated: word))
             next += 1
         }
         return words

@@ -71,7 +71,7 @@ package struct RootedPath: ~Copyable {
             links += 1
             if links > 40 { throw SystemError(call: "openat2", subject: path, errno: .loop) }
             let target = try readLink(Self.absolute(resolved + [component]))
-            if target.hasPrefix("/") { resolved = [] }
+            if target.isAbsolutePath { resolved = [] }
             remaining += Self.components(target).reversed()
         }
         let flags = if case .directory = last { O_PATH | O_DIRECTORY } else { O_PATH }
@@ -128,7 +128,7 @@ package struct RootedPath: ~Copyable {
     }
 
     /// Components of a path, without empty ones and ".".
-    package static func components(_ path: String) -> [String] { path.split(separator: "/").lazy.filter { $0 != "." }.map(String.init) }
+    package static func components(_ path: String) -> [String] { path.fields(by: "/").lazy.filter { $0 != "." }.map(String.init) }
 
     /// Whether `path`, by its letters, names something above where it starts.
     package static func leavesRoot(_ path: String) -> Bool {

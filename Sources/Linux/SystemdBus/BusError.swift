@@ -23,6 +23,6 @@ package enum BusError: Error, Sendable, CustomStringConvertible {
     /// The name of the other side's error, without what stands before its last dot: "UnitExists".
     package var shortName: String? {
         guard case .refused(let name, _) = self else { return nil }
-        return name.split(separator: ".").last.map(String.init)
+        return name.fields(by: ".").last.map(String.init)
     }
 }

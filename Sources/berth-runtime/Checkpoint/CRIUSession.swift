@@ -34,7 +34,7 @@ struct CRIUSession: ~Copyable {
     static func program(_ given: String?) throws(RuntimeError) -> String {
         if let given, !given.isEmpty { return given }
         let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        for directory in path.split(separator: ":") where directory.hasPrefix("/") && Files.isExecutable("\(directory)/criu") { return "\(directory)/criu" }
+        for directory in path.fields(by: ":") where directory.isAbsolutePath && Files.isExecutable("\(directory)/criu") { return "\(directory)/criu" }
         throw RuntimeError(.unimplemented, "checkpoint and restore need CRIU: exec: \"criu\": executable file not found in $PATH")
     }
 
@@ -61,7 +61,7 @@ struct CRIUSession: ~Copyable {
         guard let message = try attempt({ () throws(SystemError) in try parentEnd.receive() }) else { throw RuntimeError(.internalError, "criu was not started") }
         guard message.kind == .go, let fd = message.descriptors.first else { throw SyncChannel.failure(message.text) }
         socket = OwnedFD(adopting: fd)
-        directories = message.text.split(separator: " ").compactMap { Int($0) }
+        directories = message.text.fields(by: " ").compactMap { Int($0) }
         process = child
     }
 
@@ -133,8 +133,8 @@ struct CRIUSession: ~Copyable {
     private func failed(_ job: Job, _ how: String, _ choices: CheckpointOptions, _ log: String) -> RuntimeError {
         let path = "\(choices.logDirectory)/\(log)"
         // The first error is the cause, the last one says only that it failed; that it may not raise its own limit is none.
-        let reason = (try? Files.readText(path))?.split(separator: "\n").first { $0.contains(text: "Error") && !$0.contains(text: "rlimit: Can't setup") }
-        let how = how.split(separator: "\n").joined(separator: ", ")
+        let reason = (try? Files.readText(path))?.fields(by: "\n").first { $0.contains(text: "Error") && !$0.contains(text: "rlimit: Can't setup") }
+        let how = how.fields(by: "\n").joined(separator: ", ")
         return RuntimeError(.internalError, "criu failed: type \(job.name) \(how)\(reason.map { ": \($0)" } ?? "") (log file: \(path))")
     }
 }

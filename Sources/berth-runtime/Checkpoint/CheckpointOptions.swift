@@ -61,7 +61,7 @@ struct CheckpointOptions {
             statusDescriptor = nil
         }
         if let parent = Self.nonEmpty(options["parent-path"]) {
-            if parent.hasPrefix("/") { throw RuntimeError(.invalidArgument, "--parent-path must be relative") }
+            if parent.isAbsolutePath { throw RuntimeError(.invalidArgument, "--parent-path must be relative") }
             if !Files.exists("\(imagePath)/\(parent)") { throw RuntimeError(.invalidArgument, "invalid --parent-path: \(imagePath)/\(parent) does not exist") }
         }
     }

@@ -124,7 +124,7 @@ enum ExecProcess {
 
     /// "UID" or "UID:GID"; names were resolved by whoever knows the container's files.
     private static func setUser(_ text: String, in process: inout RuntimeSpec.Process) throws(RuntimeError) {
-        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        let parts = text.fields(by: ":", limit: 2, keepsEmpty: true)
         guard let uid = UInt32(parts[0]) else { throw RuntimeError(.invalidArgument, "parsing \(parts[0]) as int for uid failed: not a number") }
         process.user.uid = uid
         if parts.count > 1 {

@@ -23,12 +23,12 @@ enum PsCommand {
     /// Filters the output of ps(1), whose options the user may give, by its column PID.
     private static func printTable(_ pids: Set<Int32>, arguments: [String]) throws(RuntimeError) {
         let text = try output(of: "ps", arguments: arguments.isEmpty ? ["-ef"] : arguments)
-        let lines = text.split(separator: "\n")
-        guard let title = lines.first, let column = title.split(separator: " ").firstIndex(of: "PID") else {
+        let lines = text.fields(by: "\n")
+        guard let title = lines.first, let column = title.fields(by: " ").firstIndex(of: "PID") else {
             throw RuntimeError(.internalError, "couldn't find PID field in ps output")
         }
         let kept = lines.dropFirst().filter { line in
-            let fields = line.split(separator: " ")
+            let fields = line.fields(by: " ")
             return fields.count > column && Int32(fields[column]).map(pids.contains) == true
         }
         try Output.write(([title] + kept).map { "\($0)\n" }.joined())

@@ -35,7 +35,7 @@ enum ConfigLoader {
 
     /// `path` as seen from the working directory, cleaned by its letters.
     static func absolute(_ path: String, from base: String? = nil) throws(RuntimeError) -> String {
-        if path.hasPrefix("/") { return RootedPath.cleaned(path) }
+        if path.isAbsolutePath { return RootedPath.cleaned(path) }
         let directory: String
         if let base { directory = base } else { directory = try attempt { () throws(SystemError) in try Files.currentDirectory() } }
         return RootedPath.cleaned("\(directory)/\(path)")

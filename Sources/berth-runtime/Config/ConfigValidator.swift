@@ -25,7 +25,7 @@ enum ConfigValidator {
     private static let propagations = ["shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable"]
 
     private static func checkVersion(_ version: String) throws(RuntimeError) {
-        let parts = version.split(separator: "-", maxSplits: 1)[...].first?.split(separator: ".") ?? []
+        let parts = version.fields(by: "-", limit: 2).first?.fields(by: ".") ?? []
         guard parts.count == 3, parts.allSatisfy({ Int($0) != nil }) else { throw RuntimeError(.invalidArgument, "ociVersion \"\(version)\" is not a version") }
         guard parts[0] == "1" else { throw RuntimeError(.invalidArgument, "unsupported ociVersion \(version)") }
     }
@@ -76,11 +76,11 @@ enum ConfigValidator {
         func plain(_ text: String) -> Bool { !text.utf8.contains { $0 < 0x20 && $0 != 0x09 } }
         guard plain(rawName), !rawName.isEmpty, !name.contains(text: "..") else { throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\": not a name") }
         guard plain(value) else { throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\": the value has control characters") }
-        if ipcSysctls.contains(name) || name.hasPrefix("fs.mqueue.") {
+        if ipcSysctls.contains(name) || name.begins(with: "fs.mqueue.") {
             if plan.namespaces.separates(.ipc) { return }
             throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\" is not allowed in the hosts ipc namespace")
         }
-        if name.hasPrefix("net.") {
+        if name.begins(with: "net.") {
             if plan.namespaces.separates(.network) { return }
             throw RuntimeError(.invalidArgument, "sysctl \"\(rawName)\" not allowed in host network namespace")
         }
@@ -95,7 +95,7 @@ enum ConfigValidator {
     }
 
     private static func checkPaths(_ field: String, _ paths: [String]) throws(RuntimeError) {
-        for path in paths where !path.hasPrefix("/") || path.contains(byte: 0) {
+        for path in paths where !path.isAbsolutePath || path.contains(byte: 0) {
             throw RuntimeError(.invalidArgument, "linux.\(field): \"\(path)\" is not an absolute path")
         }
     }
@@ -111,7 +111,7 @@ enum ConfigValidator {
 
     private static func checkHooks(_ name: String, _ list: [RuntimeSpec.Hook]) throws(RuntimeError) {
         for (index, hook) in list.enumerated() {
-            if !hook.path.hasPrefix("/") { throw RuntimeError(.invalidArgument, "invalid hook path \"\(hook.path)\" for hooks.\(name)[\(index)]: not absolute") }
+            if !hook.path.isAbsolutePath { throw RuntimeError(.invalidArgument, "invalid hook path \"\(hook.path)\" for hooks.\(name)[\(index)]: not absolute") }
             if let timeout = hook.timeout, timeout <= 0 { throw RuntimeError(.invalidArgument, "hooks.\(name)[\(index)].timeout: \(timeout) is not greater than zero") }
         }
     }

@@ -75,7 +75,7 @@ struct ProcessPlan {
     /// What runc's `validateProcessSpec` refuses, and strings that a C program cannot be given.
     private static func check(_ process: RuntimeSpec.Process) throws(RuntimeError) {
         if process.cwd.isEmpty { throw RuntimeError(.invalidArgument, "Cwd property must not be empty") }
-        if !process.cwd.hasPrefix("/") { throw RuntimeError(.invalidArgument, "Cwd must be an absolute path") }
+        if !process.cwd.isAbsolutePath { throw RuntimeError(.invalidArgument, "Cwd must be an absolute path") }
         func check(_ name: String, _ texts: [String]) throws(RuntimeError) {
             for text in texts where text.contains(byte: 0) { throw RuntimeError(.invalidArgument, "process.\(name): a NUL character") }
         }

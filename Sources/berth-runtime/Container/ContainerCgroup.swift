@@ -50,16 +50,16 @@ enum ContainerCgroup {
     static func forExec(_ cgroup: Cgroup, _ arguments: [String]) throws(RuntimeError) -> Cgroup {
         var v1 = cgroup.v1
         for argument in arguments {
-            if RootedPath.leavesRoot(argument.split(separator: ":", maxSplits: 1).last.map(String.init) ?? argument) {
+            if RootedPath.leavesRoot(argument.fields(by: ":", limit: 2).last.map(String.init) ?? argument) {
                 throw RuntimeError(.invalidArgument, "bad sub cgroup path: \(argument) is not a sub cgroup path")
             }
-            let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            let parts = argument.fields(by: ":", limit: 2, keepsEmpty: true)
             guard parts.count == 2 else {
                 guard arguments.count == 1 else { throw RuntimeError(.invalidArgument, "invalid --cgroup argument: \(argument) (missing <controller>: prefix)") }
                 return try withCgroup { () throws(CgroupError) in try cgroup.child(argument) }
             }
             let child = try withCgroup { () throws(CgroupError) in try cgroup.child(String(parts[1])) }
-            for name in parts[0].split(separator: ",", omittingEmptySubsequences: false) {
+            for name in parts[0].fields(by: ",", keepsEmpty: true) {
                 if name.isEmpty { throw RuntimeError(.invalidArgument, "invalid --cgroup argument: \(argument) (empty <controller> prefix)") }
                 guard let position = v1.firstIndex(where: { $0.controllers.contains(String(name)) || $0.controllers.contains("name=\(name)") }) else {
                     throw RuntimeError(.invalidArgument, "invalid --cgroup argument: \(argument) (unknown controller \(name))")
@@ -84,7 +84,7 @@ extension CgroupLimits {
         hugepages = resources.hugepageLimits.map { Hugepages(pageSize: $0.pageSize, limit: $0.limit) }
         networkClass = resources.network?.classID
         for entry in resources.network?.priorities ?? [] { networkPriorities[entry.name] = entry.priority }
-        rdma = resources.rdma.mapValues { Rdma(handles: $0.hcaHandles, objects: $0.hcaObjects) }
+        if !resources.rdma.isEmpty { rdma = resources.rdma.mapValues { Rdma(handles: $0.hcaHandles, objects: $0.hcaObjects) } }
         unified = resources.unified
     }
 

@@ -106,7 +106,7 @@ struct ContainerDirectory: ~Copyable {
     }
 
     borrowing func write(_ record: ContainerRecord) throws(RuntimeError) {
-        let bytes = JSON.write(record)
+        let bytes = JSON.write(record.write(to:))
         let path = statePath
         try attempt { () throws(SystemError) in try Files.exchange(path, with: bytes) }
     }

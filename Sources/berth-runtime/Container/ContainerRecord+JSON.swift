@@ -4,7 +4,7 @@ import OCISpec
 
 // The text of state.json, which every command but `create` and `run` reads first.
 
-extension ContainerRecord: JSONReadable, JSONWritable {
+extension ContainerRecord: JSONReadable {
     init(json: JSONNode) throws(JSONError) {
         let object = try json.object()
         self.init(
@@ -24,32 +24,32 @@ extension ContainerRecord: JSONReadable, JSONWritable {
         object.add("annotations", annotations)
         object.add("created", created)
         object.add("ownerUID", UInt64(ownerUID))
-        object.add("creator", creator)
-        object.add("initProcess", initProcess)
-        object.add("cgroup", cgroup)
-        object.add("systemd", systemd)
-        object.add("resctrl", resctrl)
+        object.add("creator", creator.write(to:))
+        if let initProcess { object.add("initProcess", initProcess.write(to:)) }
+        object.add("cgroup", cgroup.write(to:))
+        if let systemd { object.add("systemd", systemd.write(to:)) }
+        if let resctrl { object.add("resctrl", resctrl.write(to:)) }
         object.add("ownPIDNamespace", ownPIDNamespace)
         object.add("ownMountNamespace", ownMountNamespace)
         object.add("namespaces", namespaces)
-        object.add("later", later)
+        if let later { object.add("later", later.write(to:)) }
     }
 }
 
-extension ContainerRecord.Later: JSONReadable, JSONWritable {
+extension ContainerRecord.Later: JSONReadable {
     init(json: JSONNode) throws(JSONError) {
         let object = try json.object()
         self.init(poststart: try object.list("poststart"), poststop: try object.list("poststop"), hasProcess: try object.flag("hasProcess"))
     }
 
     func write(to object: inout JSONObjectWriter) {
-        object.add("poststart", poststart)
-        object.add("poststop", poststop)
+        object.add("poststart", count: poststart.count) { poststart[$1].write(to: &$0) }
+        object.add("poststop", count: poststop.count) { poststop[$1].write(to: &$0) }
         object.add("hasProcess", hasProcess)
     }
 }
 
-extension ProcessIdentity: JSONReadable, JSONWritable {
+extension ProcessIdentity: JSONReadable {
     init(json: JSONNode) throws(JSONError) {
         let object = try json.object()
         self.init(pid: try object.integer("pid"), startTime: try object.integer("startTime"))
@@ -61,7 +61,7 @@ extension ProcessIdentity: JSONReadable, JSONWritable {
     }
 }
 
-extension SystemdUnit: JSONReadable, JSONWritable {
+extension SystemdUnit: JSONReadable {
     init(json: JSONNode) throws(JSONError) {
         let object = try json.object()
         self.init(name: try object.string("name"), slice: try object.string("slice"), isUser: try object.flag("isUser"))
@@ -74,7 +74,7 @@ extension SystemdUnit: JSONReadable, JSONWritable {
     }
 }
 
-extension ResctrlGroup: JSONReadable, JSONWritable {
+extension ResctrlGroup: JSONReadable {
     init(json: JSONNode) throws(JSONError) {
         let object = try json.object()
         path = try object.string("path")
@@ -89,19 +89,19 @@ extension ResctrlGroup: JSONReadable, JSONWritable {
     }
 }
 
-extension Cgroup: JSONReadable, JSONWritable {
+extension Cgroup: JSONReadable {
     init(json: JSONNode) throws(JSONError) {
         let object = try json.object()
         self.init(v1: try object.list("v1"), v2: try object.optional("v2"))
     }
 
     func write(to object: inout JSONObjectWriter) {
-        object.add("v1", v1)
-        object.add("v2", v2)
+        object.add("v1", count: v1.count) { v1[$1].write(to: &$0) }
+        if let v2 { object.add("v2", v2.write(to:)) }
     }
 }
 
-extension Cgroup.Directory: JSONReadable, JSONWritable {
+extension Cgroup.Directory: JSONReadable {
     init(json: JSONNode) throws(JSONError) {
         let object = try json.object()
         self.init(controllers: try object.strings("controllers"), path: try object.string("path"), mountPoint: try object.string("mountPoint"))

@@ -20,8 +20,8 @@ struct ResctrlGroup: Equatable {
     /// Where resctrl is mounted, nil on a machine without.
     static func mountPoint() -> String? {
         guard let text = try? Files.readText("/proc/self/mounts") else { return nil }
-        for line in text.split(separator: "\n") {
-            let fields = line.split(separator: " ")
+        for line in text.fields(by: "\n") {
+            let fields = line.fields(by: " ")
             if fields.count > 2, fields[2] == "resctrl" { return String(fields[1]) }
         }
         return nil
@@ -91,7 +91,7 @@ struct ResctrlGroup: Equatable {
     /// A class that others may be using is joined only if it is what the config wants.
     private func compare(_ lines: [String]) throws(RuntimeError) {
         if lines.isEmpty { return }
-        let present = try attempt { () throws(SystemError) in try Files.readText("\(path)/schemata") }.split(separator: "\n").map { Schema($0) }
+        let present = try attempt { () throws(SystemError) in try Files.readText("\(path)/schemata") }.fields(by: "\n").map { Schema($0) }
         for line in lines {
             let wanted = Schema(line[...])
             guard let found = present.first(where: { $0.resource == wanted.resource }), wanted.shares.allSatisfy({ found.shares[$0.key] == $0.value }) else {
@@ -106,12 +106,12 @@ struct ResctrlGroup: Equatable {
         let shares: [String: String]
 
         init(_ line: Substring) {
-            let parts = line.split(separator: ":", maxSplits: 1)
+            let parts = line.fields(by: ":", limit: 2)
             func trimmed(_ text: Substring) -> Substring { text.drop { $0 == " " || $0 == "0" } }
             resource = parts.first.map { String($0.drop { $0 == " " }) } ?? ""
             var shares: [String: String] = [:]
-            for part in parts.count > 1 ? parts[1].split(separator: ";") : [] {
-                let pair = part.split(separator: "=", maxSplits: 1)
+            for part in parts.count > 1 ? parts[1].fields(by: ";") : [] {
+                let pair = part.fields(by: "=", limit: 2)
                 if pair.count == 2 { shares[String(trimmed(pair[0]))] = trimmed(pair[1]).lowercased() }
             }
             self.shares = shares

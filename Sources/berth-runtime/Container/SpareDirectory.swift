@@ -1,4 +1,5 @@
 import CLinux
+import LinuxSystem
 
 /// One empty directory in the root, left by a container that was removed, for the next one to take.
 ///
@@ -10,12 +11,14 @@ enum SpareDirectory {
 
     /// Makes the spare directory of `root` the one at `path`.
     /// - Returns: false when there is none, something is at `path`, or the file system cannot.
-    static func take(in root: String, as path: String) -> Bool { berth_rename_new("\(root)/\(name)", path) == 0 }
+    static func take(in root: String, as path: String) -> Bool { rename("\(root)/\(name)", path) }
+
+    private static func rename(_ old: String, _ new: String) -> Bool { old.withCString { old in new.withCString { berth_rename_new(old, $0) } } == 0 }
 
     /// Keeps an empty directory of a container.
     /// - Returns: false when there is a spare one already, or the file system cannot.
     static func keep(_ path: String) -> Bool {
-        guard let slash = path.lastIndex(of: "/") else { return false }
-        return berth_rename_new(path, "\(path[..<slash])/\(name)") == 0
+        guard let slash = path.lastSlash else { return false }
+        return rename(path, "\(path[..<slash])/\(name)")
     }
 }

@@ -48,8 +48,8 @@ struct LaunchPlan {
         func same(_ kind: String, _ id: UInt32) throws(RuntimeError) -> [RuntimeSpec.IDMapping] {
             if !isRoot { return [RuntimeSpec.IDMapping(containerID: 0, hostID: id, size: 1)] }
             let map = try attempt { () throws(SystemError) in try Files.readText("/proc/self/\(kind)_map") }
-            return map.split(separator: "\n").compactMap { line in
-                let numbers = line.split(separator: " ").compactMap { UInt32($0) }
+            return map.fields(by: "\n").compactMap { line in
+                let numbers = line.fields(by: " ").compactMap { UInt32($0) }
                 return numbers.count == 3 ? RuntimeSpec.IDMapping(containerID: numbers[0], hostID: numbers[0], size: numbers[2]) : nil
             }
         }

@@ -36,8 +36,8 @@ enum NumberList {
     /// - Throws: `invalidArgument` for anything else, and for numbers from `limit` on: a range of billions is refused without being counted.
     static func parse(_ text: String, field: String, limit: Int) throws(RuntimeError) -> [Int] {
         var result: [Int] = []
-        for part in text.split(separator: ",") {
-            let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+        for part in text.fields(by: ",") {
+            let ends = part.fields(by: "-", keepsEmpty: true).map { Int($0) }
             guard ends.count <= 2, let first = ends.first ?? nil, let last = ends.last ?? nil, first >= 0, first <= last, last < limit else {
                 throw RuntimeError(.invalidArgument, "\(field): \"\(text)\" is not a list of numbers below \(limit)")
             }

@@ -21,7 +21,7 @@ struct NamespacePlan {
                 throw RuntimeError(.invalidArgument, "linux.namespaces: \"\(entry.type)\" is given twice")
             }
             if let path = entry.path, !path.isEmpty {
-                guard path.hasPrefix("/") else { throw RuntimeError(.invalidArgument, "linux.namespaces: path \"\(path)\" is not absolute") }
+                guard path.isAbsolutePath else { throw RuntimeError(.invalidArgument, "linux.namespaces: path \"\(path)\" is not absolute") }
                 joined.append(Joined(kind: kind, path: path))
             } else {
                 created.append(kind)

@@ -15,7 +15,7 @@ final class NotifySocket {
 
     /// The caller's socket; a path or, with "@", an abstract name.
     static var callers: String? {
-        guard let text = getenv(variable).map({ String(cString: $0) }), text.hasPrefix("/") || text.hasPrefix("@"), text.utf8.count > 1 else { return nil }
+        guard let text = variable.withCString({ getenv($0) }).map({ String(terminated: $0) }), text.isAbsolutePath || text.hasPrefix("@"), text.utf8.count > 1 else { return nil }
         return text
     }
 
@@ -26,7 +26,7 @@ final class NotifySocket {
     /// Adds the mount and the variable to a plan, where there is a caller's socket and a mount namespace to show it in.
     static func prepare(_ plan: inout LaunchPlan, container: String) {
         guard let callers, plan.namespaces.separates(.mount), plan.process.hasProgram else { return }
-        let place = callers.hasPrefix("/") ? RootedPath.cleaned(callers) : "/run/notify"
+        let place = callers.isAbsolutePath ? RootedPath.cleaned(callers) : "/run/notify"
         plan.mounts.append(
             PlannedMount(
                 destination: place, source: .bind(path: directory(in: container), recursive: false),

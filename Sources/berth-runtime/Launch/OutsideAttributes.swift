@@ -6,7 +6,7 @@ import OCISpec
 enum OutsideAttributes {
     static func apply(_ process: ProcessPlan, to pid: Int32, inUserNamespace: Bool) throws(RuntimeError) {
         if let score = process.oomScoreAdj {
-            do throws(SystemError) { try Files.write("\(score)", toExisting: "/proc/\(pid)/oom_score_adj") } catch { throw RuntimeError(error, while: "oomScoreAdj") }
+            do throws(SystemError) { try Files.write(String(decimal: score), toExisting: "/proc/" + String(decimal: Int(pid)) + "/oom_score_adj") } catch { throw RuntimeError(error, while: "oomScoreAdj") }
         }
         if inUserNamespace {
             for limit in process.limits {

@@ -118,7 +118,7 @@ struct ProgramStage {
     private func verifyWorkingDirectory() throws(RuntimeError) {
         let outside = RuntimeError(
             .permissionDenied, "current working directory is outside of container mount namespace root -- possible container breakout detected")
-        do throws(SystemError) { if !(try Files.currentDirectory()).hasPrefix("/") { throw SystemError(call: "getcwd", subject: "", errno: .noSuchFile) } } catch {
+        do throws(SystemError) { if !(try Files.currentDirectory()).isAbsolutePath { throw SystemError(call: "getcwd", subject: "", errno: .noSuchFile) } } catch {
             throw outside
         }
     }
@@ -174,7 +174,7 @@ struct ProgramStage {
             return name
         }
         let path = environment.last { $0.hasPrefix("PATH=") }.map { String($0.dropFirst(5)) } ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        for directory in path.split(separator: ":") where directory.hasPrefix("/") {
+        for directory in path.fields(by: ":") where directory.isAbsolutePath {
             let candidate = "\(directory)/\(name)"
             if Self.problem(candidate) == nil { return candidate }
         }

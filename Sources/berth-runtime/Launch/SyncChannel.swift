@@ -86,7 +86,7 @@ struct SyncChannel: ~Copyable {
 
     /// The failure in a message of that kind.
     static func failure(_ text: String, isProgramFailure: Bool = false) -> RuntimeError {
-        let parts = text.split(separator: "\0", maxSplits: 1)
+        let parts = text.fields(by: "\0", limit: 2)
         return RuntimeError(parts.first.flatMap { ErrorCode(rawValue: String($0)) } ?? .internalError, parts.count > 1 ? String(parts[1]) : text,
             isProgramFailure: isProgramFailure)
     }

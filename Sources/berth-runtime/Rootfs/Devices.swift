@@ -32,7 +32,7 @@ enum Devices {
         var nodes: [Node] = []
         for (index, device) in devices.enumerated() {
             func refused(_ problem: String) -> RuntimeError { RuntimeError(.invalidArgument, "linux.devices[\(index)] \(device.path): \(problem)") }
-            guard device.path.hasPrefix("/"), !device.path.contains(byte: 0) else { throw refused("the path is not absolute") }
+            guard device.path.isAbsolutePath, !device.path.contains(byte: 0) else { throw refused("the path is not absolute") }
             let kind: mode_t
             switch device.type {
             case "c", "u": kind = S_IFCHR

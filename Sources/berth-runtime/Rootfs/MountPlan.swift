@@ -32,8 +32,8 @@ struct PlannedMount {
 
     /// The source of a bind mount is a file of the container's own root, at this path of the host.
     func isInside(_ rootfs: String) -> Bool {
-        guard case .bind(let path, _) = source, path.hasPrefix(rootfs) else { return false }
-        return RootedPath.cleaned(path).hasPrefix("\(rootfs)/")
+        guard case .bind(let path, _) = source, path.begins(with: rootfs) else { return false }
+        return RootedPath.cleaned(path).begins(with: "\(rootfs)/")
     }
 
     /// For messages, in runc's form: `"proc" to rootfs at "/proc"`.
@@ -59,7 +59,7 @@ private enum ProcMounts {
 
     /// What is wrong with the place; nil when nothing is.
     static func problem(_ mount: PlannedMount) -> String? {
-        if mount.destination.hasPrefix("/proc/") { return allowed.contains(mount.destination) ? nil : "inside /proc" }
+        if mount.destination.begins(with: "/proc/") { return allowed.contains(mount.destination) ? nil : "inside /proc" }
         guard mount.destination == "/proc" else { return nil }
         switch mount.source {
         case .filesystem("proc", _), .remount: return nil
@@ -106,7 +106,7 @@ enum MountPlan {
             source = .remount
         } else if options.bind {
             guard let path = mount.source, !path.isEmpty else { throw refused("a bind mount needs a source") }
-            source = .bind(path: path.hasPrefix("/") ? path : "\(bundle)/\(path)", recursive: options.bindRecursive)
+            source = .bind(path: path.isAbsolutePath ? path : "\(bundle)/\(path)", recursive: options.bindRecursive)
         } else if type == "cgroup" || type == "cgroup2" {
             source = .cgroup
         } else {
@@ -114,7 +114,7 @@ enum MountPlan {
             source = .filesystem(type: type, source: mount.source.flatMap { $0.isEmpty ? nil : $0 } ?? type)
         }
         var destination = RootedPath.cleaned(mount.destination)
-        if rootfs != "/", destination.hasPrefix("\(rootfs)/") { destination = String(destination.dropFirst(rootfs.count)) }
+        if rootfs != "/", destination.begins(with: "\(rootfs)/") { destination = destination.dropping(bytes: rootfs.utf8.count) }
         guard destination != "/" else { throw refused("the root itself cannot be mounted over") }
         let planned = PlannedMount(destination: destination, source: source, options: options, uidMappings: mount.uidMappings, gidMappings: mount.gidMappings)
         if let problem = ProcMounts.problem(planned) {

@@ -92,7 +92,7 @@ enum ExecutableSeal {
         } catch { return false }
     }
 
-    private static func readable(_ file: borrowing OwnedFD) throws(SystemError) -> OwnedFD { try Files.open("/proc/self/fd/\(file.rawValue)") }
+    private static func readable(_ file: borrowing OwnedFD) throws(SystemError) -> OwnedFD { try Files.open("/proc/self/fd/" + String(decimal: Int(file.rawValue))) }
 
     private static func note(_ diagnostics: Diagnostics) { diagnostics.note("\(ProgramName.own) exeseal: using /proc/self/exe clone") }
 

@@ -78,7 +78,7 @@ struct SeccompCache {
     /// Checked without following a link: one that somebody put there leads nowhere.
     private var isOurs: Bool {
         var status = stat()
-        return lstat(directory, &status) == 0 && status.isDirectory && status.st_uid == geteuid() && status.st_mode & 0o077 == 0
+        return directory.withCString { lstat($0, &status) } == 0 && status.isDirectory && status.st_uid == geteuid() && status.st_mode & 0o077 == 0
     }
 
     // MARK: Writing

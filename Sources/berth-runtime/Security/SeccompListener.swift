@@ -11,7 +11,7 @@ enum SeccompListener {
     static func check(_ seccomp: RuntimeSpec.Linux.Seccomp, notifies: Bool) throws(RuntimeError) {
         let path = seccomp.listenerPath ?? ""
         if notifies && path.isEmpty { throw SeccompCompiler.invalid("listenerPath: SCMP_ACT_NOTIFY needs a listener") }
-        if !path.isEmpty && !path.hasPrefix("/") { throw SeccompCompiler.invalid("listenerPath: \(path.debugDescription) is not an absolute path") }
+        if !path.isEmpty && !path.isAbsolutePath { throw SeccompCompiler.invalid("listenerPath: \(path.debugDescription) is not an absolute path") }
         if path.isEmpty, seccomp.listenerMetadata ?? "" != "" { throw SeccompCompiler.invalid("listenerMetadata: there is no listenerPath") }
     }
 

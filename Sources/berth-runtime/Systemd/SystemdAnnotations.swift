@@ -1,4 +1,5 @@
 import BerthDefaults
+import LinuxSystem
 import SystemdBus
 
 /// `org.systemd.property.NAME` annotations: properties of the container's unit that whoever writes the config may set.
@@ -50,7 +51,7 @@ enum SystemdAnnotations {
         case .texts:
             guard text.hasPrefix("["), text.hasSuffix("]") else { return nil }
             var list: [String] = []
-            for part in text.dropFirst().dropLast().split(separator: ",") {
+            for part in text.dropFirst().dropLast().fields(by: ",") {
                 guard let item = quoted(part.drop { $0 == " " }) else { return nil }
                 list.append(item)
             }

@@ -26,7 +26,7 @@ struct SystemdUnit: Equatable {
 
     static func parse(_ path: String?, id: String, isUser: Bool) throws(RuntimeError) -> SystemdUnit {
         let path = path ?? ""
-        let parts = path.isEmpty ? ["", "berth", Substring(id)] : path.split(separator: ":", omittingEmptySubsequences: false)
+        let parts = path.isEmpty ? ["", "berth", Substring(id)] : path.fields(by: ":", keepsEmpty: true)
         guard parts.count == 3 else {
             throw RuntimeError(.invalidArgument, "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got \"\(path)\" instead")
         }
@@ -45,7 +45,7 @@ struct SystemdUnit: Equatable {
         let stem = slice.dropLast(6)
         if stem == "-" { return "" }
         var path = "", prefix = ""
-        for part in stem.split(separator: "-", omittingEmptySubsequences: false) {
+        for part in stem.fields(by: "-", keepsEmpty: true) {
             if part.isEmpty { throw invalid }
             path += "/\(prefix)\(part).slice"
             prefix += "\(part)-"
@@ -62,7 +62,7 @@ struct SystemdUnit: Equatable {
     private var addresses: [SystemdManager.Address] {
         func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
         func unixPath(_ address: String) -> String? {
-            address.split(separator: ";").first { $0.hasPrefix("unix:path=") }.map { String($0.dropFirst(10).prefix { $0 != "," }) }
+            address.fields(by: ";").first { $0.hasPrefix("unix:path=") }.map { String($0.dropFirst(10).prefix { $0 != "," }) }
         }
         if !isUser {
             let bus = variable("DBUS_SYSTEM_BUS_ADDRESS").flatMap(unixPath) ?? "/run/dbus/system_bus_socket"

@@ -74,7 +74,7 @@ struct Bundle: Sendable {
         // Up to the state root: our umask keeps these closed while nobody needs a way through.
         var parent = path[...]
         for _ in 0..<3 {
-            guard let slash = parent.lastIndex(of: "/"), slash > parent.startIndex else { break }
+            guard let slash = parent.lastSlash, slash > parent.startIndex else { break }
             parent = parent[..<slash]
             let directory = String(parent)
             let mode = try Files.status(directory).st_mode
@@ -105,7 +105,7 @@ struct Bundle: Sendable {
         var socketPath: String {
             get throws(SupervisorError) {
                 let path = address.hasPrefix("unix://") ? String(address.dropFirst("unix://".count)) : address
-                guard path.hasPrefix("/"), path.utf8.count <= UnixSocket.longestPath else {
+                guard path.isAbsolutePath, path.utf8.count <= UnixSocket.longestPath else {
                     throw SupervisorError(.invalidArgument, "shim address \"\(address)\" is not a unix socket's")
                 }
                 return path

@@ -27,7 +27,7 @@ struct CheckpointDirectories: Sendable {
     func remove(_ path: String) {
         guard Files.exists(path) else { return }
         do {
-            let parent = try DirectoryFD(path: String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
+            let parent = try DirectoryFD(path: String(path[..<(path.lastSlash ?? path.startIndex)]))
             try LayerFiles.removeTree(CName(String(path.split(separator: "/").last ?? "")), in: parent)
         } catch { Log.warn("cannot remove a checkpoint's directory", ["path": path, "error": "\(error)"]) }
     }

@@ -29,7 +29,7 @@ struct ShimLauncher: Sendable {
     /// The program behind a runtime's name: a path, or `io.containerd.runc.v2` for `containerd-shim-runc-v2`, beside this program or on PATH. Our own
     /// shim is also found under its name in the build.
     static func binary(forRuntime name: String) throws(SupervisorError) -> String {
-        if name.hasPrefix("/") {
+        if name.isAbsolutePath {
             guard Files.exists(name) else { throw SupervisorError(.notFound, "runtime \"\(name)\": no such program") }
             return name
         }
@@ -55,7 +55,7 @@ struct ShimLauncher: Sendable {
 
     private static let ownDirectory: String = {
         let program = (try? Files.readLink("/proc/self/exe")) ?? "/usr/bin/berth-supervisor"
-        return program.lastIndex(of: "/").map { String(program[..<$0]) } ?? "/usr/bin"
+        return program.lastSlash.map { String(program[..<$0]) } ?? "/usr/bin"
     }()
 
     private static let ownProgram = (try? Files.readLink("/proc/self/exe")) ?? "berth-supervisor"

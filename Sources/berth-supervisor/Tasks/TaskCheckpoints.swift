@@ -29,7 +29,7 @@ struct TaskCheckpoints: Sendable {
     private static func path<M: Message>(_ options: Google_Protobuf_Any, of type: M.Type, _ field: KeyPath<M, String>) throws -> String? {
         guard let message = AnyMessages.unpack(options, as: type) else { return nil }
         let path = message[keyPath: field]
-        guard path.isEmpty || path.hasPrefix("/") else { throw SupervisorError(.invalidArgument, "image path \"\(path)\" is not absolute: invalid argument") }
+        guard path.isEmpty || path.isAbsolutePath else { throw SupervisorError(.invalidArgument, "image path \"\(path)\" is not absolute: invalid argument") }
         return path
     }
 

@@ -81,7 +81,7 @@ struct BuildTraces: Sendable {
 
     /// With the context, whose names may be any bytes. Blocks.
     func remove() throws {
-        guard let slash = directory.lastIndex(of: "/") else { return }
+        guard let slash = directory.lastSlash else { return }
         try FileTree.remove(CName(String(directory[directory.index(after: slash)...])), in: try DirectoryFD(path: String(directory[..<slash])))
     }
 

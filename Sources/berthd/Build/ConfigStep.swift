@@ -56,7 +56,7 @@ struct ConfigStep {
             return ("VOLUME \(GoText.plain(paths))", nil)
         case .workingDirectory(let path):
             guard !path.isEmpty else { throw .invalid("cannot normalize nothing") }
-            config.WorkingDir = RootedPath.cleaned(path.hasPrefix("/") ? path : "\(config.WorkingDir ?? "")/\(path)")
+            config.WorkingDir = RootedPath.cleaned(path.isAbsolutePath ? path : "\(config.WorkingDir ?? "")/\(path)")
             return ("WORKDIR \(config.WorkingDir ?? "")", nil)
         case .add, .argument, .copy, .needsBuildKit, .run: return nil
         }

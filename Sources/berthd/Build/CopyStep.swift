@@ -158,7 +158,7 @@ struct CopyDestination: Sendable {
     let path: String
 
     init(_ written: String, workingDirectory: String) {
-        let absolute = RootedPath.cleaned(written.hasPrefix("/") ? written : "\(workingDirectory)/\(written)")
+        let absolute = RootedPath.cleaned(written.isAbsolutePath ? written : "\(workingDirectory)/\(written)")
         path = written.hasSuffix("/") && absolute != "/" ? absolute + "/" : absolute
     }
 

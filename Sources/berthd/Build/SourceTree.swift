@@ -24,7 +24,7 @@ struct SourceTree: Sendable {
     /// - Throws: in Docker's words when there is nothing or the path leads out.
     func items(_ source: String) throws -> [Item] {
         var name = source[...]
-        if name.hasPrefix("/") { name = name.dropFirst() }
+        if name.isAbsolutePath { name = name.dropFirst() }
         if name.hasPrefix("./") { name = name.dropFirst(2) }
         guard Self.hasWildcards(name) else { return [try item(String(name))] }
         return try matches(String(name)).map { try item($0) }

@@ -297,7 +297,7 @@ enum InitProgram {
             guard Files.exists(configured) else { throw DaemonError.invalid("--init-path \(configured): no such file or directory") }
             return configured
         }
-        if let own = try? Files.readLink("/proc/self/exe"), let slash = own.lastIndex(of: "/") {
+        if let own = try? Files.readLink("/proc/self/exe"), let slash = own.lastSlash {
             let candidate = "\(own[..<slash])/berth-init"
             if access(candidate, X_OK) == 0 { return candidate }
         }

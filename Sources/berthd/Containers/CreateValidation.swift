@@ -31,7 +31,7 @@ struct CreateValidation: Sendable {
 
     func validate(_ config: inout ContainerConfig) throws(DaemonError) {
         if let directory = config.WorkingDir, !directory.isEmpty {
-            guard directory.hasPrefix("/") else { throw .invalid("the working directory '\(directory)' is invalid, it needs to be an absolute path") }
+            guard directory.isAbsolutePath else { throw .invalid("the working directory '\(directory)' is invalid, it needs to be an absolute path") }
             config.WorkingDir = RootedPath.cleaned(directory)
         }
         if let signal = config.StopSignal, !signal.isEmpty { _ = try SignalNumber.parse(signal) }
@@ -79,7 +79,7 @@ struct CreateValidation: Sendable {
         }
         try validateSysctls(host)
         for (destination, options) in host.Tmpfs ?? [:] {
-            guard destination.hasPrefix("/") else { throw .invalid("invalid mount path: '\(destination)' mount path must be absolute") }
+            guard destination.isAbsolutePath else { throw .invalid("invalid mount path: '\(destination)' mount path must be absolute") }
             guard RootedPath.cleaned(destination) != "/" else { throw .invalid("invalid specification: destination can't be '/'") }
             try TmpfsOptions.validate(options.split(separator: ",").map(String.init))
         }

@@ -43,7 +43,7 @@ struct ExecService: Sendable {
         guard !command.isEmpty else { throw DaemonError.invalid("No exec command specified") }
         let container = try store.find(nameOrID)
         try requireUsable(container)
-        if let directory = request.WorkingDir, !directory.isEmpty, !directory.hasPrefix("/") { throw DaemonError.invalid("Cwd must be an absolute path") }
+        if let directory = request.WorkingDir, !directory.isEmpty, !directory.isAbsolutePath { throw DaemonError.invalid("Cwd must be an absolute path") }
         for entry in request.Env ?? [] where entry.isEmpty || entry.hasPrefix("=") { throw DaemonError.invalid("invalid environment variable: \(entry)") }
         if let user = request.User, !user.isEmpty { _ = try UserLookup.identity(user: user, groups: [], pid: container.lifecycle.pid) }
         let keys = try request.DetachKeys.flatMap { $0.isEmpty ? nil : $0 }.map { try DetachScanner.parse($0) } ?? DetachScanner.defaultKeys

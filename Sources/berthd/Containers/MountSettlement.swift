@@ -65,7 +65,7 @@ struct MountSettlement {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
         guard !text.utf8.contains(0), (1...3).contains(parts.count), !parts.contains(where: \.isEmpty) else { throw failure }
         if parts.count == 1 {
-            guard parts[0].hasPrefix("/") else { throw failure }
+            guard parts[0].isAbsolutePath else { throw failure }
             return volume(name: "", destination: try destination(parts[0], in: text), mode: "", readOnly: false, noCopy: false, driver: driver)
         }
         let path = try destination(parts[1], in: text)
@@ -86,7 +86,7 @@ struct MountSettlement {
             }
             guard seen.insert(kind).inserted else { throw .invalid("invalid mode: \(mode)") }
         }
-        if parts[0].hasPrefix("/") {
+        if parts[0].isAbsolutePath {
             guard !noCopy else { throw .invalid("invalid mode: \(mode)") }
             return MountRecord(
                 kind: .bind, source: RootedPath.cleaned(parts[0]), destination: path, readOnly: readOnly, mode: mode,
@@ -104,7 +104,7 @@ struct MountSettlement {
     }
 
     private func destination(_ text: String, in specification: String) throws(DaemonError) -> String {
-        guard text.hasPrefix("/") else { throw .invalid("invalid volume specification: '\(specification)': invalid mount config for type \"volume\": invalid mount path: '\(text)' mount path must be absolute") }
+        guard text.isAbsolutePath else { throw .invalid("invalid volume specification: '\(specification)': invalid mount config for type \"volume\": invalid mount path: '\(text)' mount path must be absolute") }
         let path = RootedPath.cleaned(text)
         guard path != "/" else { throw .invalid("invalid volume specification: '\(specification)': invalid mount config for type \"bind\": invalid specification: destination can't be '/'") }
         return path
@@ -129,7 +129,7 @@ struct MountSettlement {
         func failure(_ text: String) -> DaemonError { .invalid("invalid mount config for type \"\(type)\": \(text)") }
         let target = mount.Target ?? ""
         guard !target.isEmpty else { throw failure("field Target must not be empty") }
-        guard target.hasPrefix("/") else { throw failure("invalid mount path: '\(target)' mount path must be absolute") }
+        guard target.isAbsolutePath else { throw failure("invalid mount path: '\(target)' mount path must be absolute") }
         let path = RootedPath.cleaned(target)
         guard path != "/" else { throw failure("invalid specification: destination can't be '/'") }
         let source = mount.Source ?? ""
@@ -138,7 +138,7 @@ struct MountSettlement {
         switch type {
         case "bind":
             guard !source.isEmpty else { throw failure("field Source must not be empty") }
-            guard source.hasPrefix("/") else { throw failure("invalid mount path: '\(source)' mount path must be absolute") }
+            guard source.isAbsolutePath else { throw failure("invalid mount path: '\(source)' mount path must be absolute") }
             let options = mount.BindOptions
             let propagation = options?.Propagation ?? ""
             guard propagation.isEmpty || Self.propagations.contains(propagation) else { throw failure("invalid propagation mode: \(propagation)") }
@@ -161,7 +161,7 @@ struct MountSettlement {
             }
             var record = volume(name: source, destination: path, mode: "z", readOnly: readOnly, noCopy: options?.NoCopy ?? false, driver: options?.DriverConfig?.Name)
             if let subpath = options?.Subpath, !subpath.isEmpty {
-                guard !subpath.hasPrefix("/"), !RootedPath.components(subpath).contains("..") else { throw failure("subpath must be a relative path within the volume") }
+                guard !subpath.isAbsolutePath, !RootedPath.components(subpath).contains("..") else { throw failure("subpath must be a relative path within the volume") }
                 record.subpath = subpath
             }
             record.fromMountsAPI = true

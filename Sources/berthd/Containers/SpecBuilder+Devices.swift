@@ -41,7 +41,7 @@ struct DeviceList: Sendable {
         let source = mapping.PathOnHost ?? ""
         let target = mapping.PathInContainer ?? ""
         let access = mapping.CgroupPermissions ?? "rwm"
-        guard target.hasPrefix("/") else { throw DaemonError.invalid("invalid device path \"\(target)\": it must be absolute") }
+        guard target.isAbsolutePath else { throw DaemonError.invalid("invalid device path \"\(target)\": it must be absolute") }
         guard !access.isEmpty, access.allSatisfy({ "rwm".contains($0) }) else { throw DaemonError.invalid("invalid device mode: \(access)") }
         guard let status = try? Files.status(source) else { throw DaemonError.invalid("error gathering device information while adding custom device \"\(source)\": no such file or directory") }
         if let node = Self.device(status, path: target) {

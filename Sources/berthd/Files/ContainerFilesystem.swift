@@ -128,7 +128,7 @@ extension ContainerFilesystem {
             links += 1
             guard links <= 255 else { throw SystemError(call: "readlink", subject: path, errno: .loop) }
             let target = try root.readLink(whole)
-            if target.hasPrefix("/") { done = [] }
+            if target.isAbsolutePath { done = [] }
             pending += RootedPath.components(target).reversed()
         }
         return "/" + done.joined(separator: "/")

@@ -94,7 +94,7 @@ actor VolumeService: VolumeProviding {
             let root = try DirectoryFD(path: "/proc/self/fd/\(rootfs.root.rawValue)")
             let source: DirectoryFD
             do throws(SystemError) {
-                source = try root.directory(inRoot: CName(path.hasPrefix("/") ? String(path.drop { $0 == "/" }) + "/." : path))
+                source = try root.directory(inRoot: CName(path.isAbsolutePath ? String(path.drop { $0 == "/" }) + "/." : path))
             } catch where error.errno == .noSuchFile || error.errno == .notDirectory {
                 // The image has nothing there.
                 return

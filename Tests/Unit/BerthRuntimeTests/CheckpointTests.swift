@@ -32,7 +32,7 @@ import Testing
 
     private func options(_ words: [String]) throws -> CheckpointOptions { try CheckpointOptions(CommandLineParser.parse(words[...], CheckpointOptions.checkpoint)) }
 
-    @Test(arguments: [["--manage-cgroups-mode", "harsh"], ["--page-server", "host"], ["--page-server", ":1"], ["--empty-ns", "mount"], ["--parent-path", "/absolute"], ["--status-fd", "77"]])
+    @Test(arguments: [["--manage-cgroups-mode", "harsh"], ["--page-server", "host"], ["--page-server", ":1"], ["--empty-ns", "mount"], ["--parent-path", "/absolute"], ["--status-fd", "4090"]])
     func `values CRIU could do nothing with are refused`(words: [String]) {
         #expect(throws: RuntimeError.self) { try options(words) }
     }
