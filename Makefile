@@ -10,9 +10,6 @@ PROGRAMS = berth berthd berth-supervisor berth-shim berth-runtime berth-init
 # DEBIAN_FRONTEND and the package lists live in one place, so that `make run` and `make test` work on a fresh machine.
 DEPS = contrib/dev/install-dependencies.sh
 
-# Has files read from the disk when they are next used. What was just written lies in the page cache in larger pieces, of which Linux maps more around each fault: a fifth of a short program's memory.
-from_disk = for f in $(1); do dd of=$$f oflag=nocache conv=notrunc,fdatasync count=0 status=none 2>/dev/null || true; done
-
 .PHONY: help build static deps test-deps run test test-unit test-root test-e2e test-chaos fuzz test-suites bench check fmt protos check-protos install uninstall clean clean-test
 
 help: ## list the targets
@@ -29,7 +26,6 @@ build: ## build the five programs into bin/
 	@for p in $(PROGRAMS); do $(SWIFT_BUILD) --product $$p || exit 1; done
 	@mkdir -p bin
 	@path=$$($(SWIFT_BUILD) --show-bin-path) && for p in $(PROGRAMS); do strip -o bin/.$$p.new $$path/$$p && mv bin/.$$p.new bin/$$p; done
-	@$(call from_disk,$(addprefix bin/,$(PROGRAMS)))
 	@ln -sf berth-shim bin/containerd-shim-berth-v1
 	@ls -l bin | awk 'NR>1 {printf "%-28s %6.1f MiB\n", $$9, $$5/1048576}'
 
@@ -81,7 +77,6 @@ check-protos: ## fail when generated code is not current
 install: ## install programs, shim alias, systemd units and completions below DESTDIR/PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 0755 $(addprefix bin/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin/
-	@$(call from_disk,$(addprefix $(DESTDIR)$(PREFIX)/bin/,$(PROGRAMS)))
 	ln -sf berth-shim $(DESTDIR)$(PREFIX)/bin/containerd-shim-berth-v1
 	for u in contrib/systemd/*; do sed 's|@PREFIX@|$(PREFIX)|g' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/}; done
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d

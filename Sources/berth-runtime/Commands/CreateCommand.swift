@@ -82,8 +82,7 @@ struct ContainerRequest {
     /// Builds the container. After a failure nothing of it is left.
     func build(waitsForStart: Bool, console: CInt?, isForeground: Bool = false) throws(RuntimeError) -> BuiltContainer {
         try ExecutableSeal.hide()
-        let seccomp: SeccompFilter?
-        if let profile = plan.linux.seccomp { seccomp = try SeccompFilter(profile, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
+        let seccomp = try SeccompFilter.of(plan.linux.seccomp, root: global.root)
         if let seccomp { global.diagnostics.note("seccomp filter flags: \(seccomp.flags)") }
         let scope = try scope()
         let cgroup = try cgroup(in: scope)

@@ -52,8 +52,7 @@ enum ExecCommand {
         CapabilityPlan.warnOfUnknown(in: document.capabilities, global.diagnostics)
         let process = try ProcessPlan(document)
         try ExecutableSeal.hide()
-        let seccomp: SeccompFilter?
-        if let profile = spec.linux?.seccomp { seccomp = try SeccompFilter(profile, cache: SeccompCache(root: global.root)) } else { seccomp = nil }
+        let seccomp = try SeccompFilter.of(spec.linux?.seccomp, root: global.root)
         let launcher = ExecLauncher(
             record: record, process: process, cgroup: try ContainerCgroup.forExec(cgroup, options.list("cgroup")), spec: spec, seccomp: seccomp,
             preservedDescriptors: try Descriptors.preserved(options), namesCgroup: !options.list("cgroup").isEmpty, diagnostics: global.diagnostics)

@@ -45,14 +45,17 @@ struct ContainerDirectory: ~Copyable {
         guard allowed, id != ".", id != "..", id.utf8.count <= 255 else { throw .invalidID }
     }
 
+    /// Of the root and of each container's directory: who runs in a user namespace has to come through.
+    static let mode: mode_t = 0o711
+
     /// Claims the id, locked: of two `create` at once one gets `alreadyExists`.
     static func create(root: String, id: String) throws(RuntimeError) -> ContainerDirectory {
         try validate(id)
-        try attempt { () throws(SystemError) in try Files.makeDirectories(root, mode: 0o711) }
+        try attempt { () throws(SystemError) in try Files.makeDirectories(root, mode: mode) }
         let path = "\(root)/\(id)"
         // Again, when somebody removes what is in the way at this very moment.
         for _ in 0..<100 {
-            do throws(SystemError) { if !SpareDirectory.take(in: root, as: path) { try Files.makeDirectory(path, mode: 0o711) } } catch {
+            do throws(SystemError) { if !SpareDirectory.take(in: root, as: path) { try Files.makeDirectory(path, mode: mode) } } catch {
                 if error.errno != .fileExists { throw RuntimeError(error) }
             }
             var directory = ContainerDirectory(path: path, id: id, lock: nil)

@@ -8,15 +8,16 @@ import LinuxSystem
 /// to the runtime's user and be closed to everybody else. A file holds the whole profile in front of the program and is only used for that very
 /// profile; the hash in its name merely finds it. Whatever is wrong with the cache, the filter is compiled anew and nobody notices but the clock.
 struct SeccompCache {
-    private let directory: String
+    private let root: String
+    private var directory: String { "\(root)/.seccomp" }
     /// More files than this are thrown away together: profiles are few, unless somebody makes them up.
     private static let limit = 128
     private static let longestFile = 1 << 20
     /// Counts up whenever the compiler or the stub changes what a profile becomes.
     private static let magic: [UInt8] = Array("berth seccomp 5\n".utf8)
 
-    /// - Parameter root: the runtime's root directory, which exists.
-    init(root: String) { directory = "\(root)/.seccomp" }
+    /// - Parameter root: the runtime's root directory. It is made when a program is kept before the first container is.
+    init(root: String) { self.root = root }
 
     /// A profile's program, and whether its rules ask for a listener.
     struct Entry: Equatable {
@@ -85,6 +86,7 @@ struct SeccompCache {
 
     /// Keeps a program. That this is not possible is no error.
     func store(_ entry: Entry, for key: [UInt8]) {
+        guard (try? Files.makeDirectories(root, mode: ContainerDirectory.mode)) != nil else { return }
         if mkdir(directory, 0o700) != 0, errno != EEXIST { return }
         guard isOurs else { return }
         if let files = try? Files.entries(of: directory), files.count >= Self.limit { for file in files { unlink("\(directory)/\(file)") } }

@@ -41,6 +41,12 @@ struct SeccompFilter {
         try SeccompListener.check(profile, notifies: notifies)
     }
 
+    /// A config's filter, with the cache below the runtime's root directory.
+    static func of(_ source: RuntimeSpec.Linux.SeccompProfile?, root: String) throws(RuntimeError) -> SeccompFilter? {
+        guard let source else { return nil }
+        return try SeccompFilter(source, cache: SeccompCache(root: root))
+    }
+
     private static func unreadable(_ error: JSONError) -> RuntimeError { RuntimeError(.invalidArgument, "config.json: \(error)") }
 
     private static func flags(_ seccomp: RuntimeSpec.Linux.Seccomp, _ notifies: Bool) throws(RuntimeError) -> UInt32 {

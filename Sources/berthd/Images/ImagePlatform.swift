@@ -21,6 +21,11 @@ enum ImagePlatform {
         "riscv64", "s390", "s390x", "sparc", "sparc64", "wasm",
     ]
 
+    /// An image that is here, but not for `platform`.
+    static func isMissing(_ platform: Platform, of image: String) -> DaemonError {
+        .notFound("image with reference \(image) was found but does not provide the specified platform (\(text(platform)))")
+    }
+
     /// Reads `os/arch/variant`, `os/arch`, `arch` or `linux`.
     ///
     /// - Throws: `.invalidArgument` in containerd's words.

@@ -164,7 +164,7 @@ extension ImageService {
         }
         let variants = facts.variants, best = fitting(facts)
         if let wanted, best == nil {
-            throw DaemonError.notFound("image with reference \(reference) was found but does not provide the specified platform (\(ImagePlatform.text(wanted)))")
+            throw ImagePlatform.isMissing(wanted, of: reference)
         }
         var answer = ImageInspect()
         let target = wanted == nil ? found.target : best?.descriptor ?? found.target
@@ -204,7 +204,7 @@ extension ImageService {
     func history(_ reference: String, platform wanted: Platform?) async throws -> [ImageHistoryItem] {
         let (found, variant) = try await best(of: reference, for: wanted ?? ImagePlatform.host, strictly: wanted != nil)
         guard let best = variant, let config = best.config else {
-            throw DaemonError.notFound("image with reference \(reference) was found but does not provide the specified platform (\(ImagePlatform.text(wanted ?? ImagePlatform.host)))")
+            throw ImagePlatform.isMissing(wanted ?? ImagePlatform.host, of: reference)
         }
         var chains = best.chainIDs[...]
         var items: [ImageHistoryItem] = []

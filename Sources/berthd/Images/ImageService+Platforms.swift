@@ -13,8 +13,7 @@ extension ImageService {
             func failure(_ error: DaemonError) -> DaemonError { DaemonError(error.code, "failed to delete platform \(text) for image \(found.id): \(error.message)") }
             let variants = try await catalog.variants(of: found.target)
             guard let variant = ImageCatalog.best(variants, for: platform, strictly: true), let manifest = variant.manifest else {
-                let name = found.spelled?.familiar ?? found.id
-                throw failure(.notFound("image with reference \(name) was found but does not provide the specified platform (\(text))"))
+                throw failure(ImagePlatform.isMissing(platform, of: found.spelled?.familiar ?? found.id))
             }
             let digest = variant.descriptor.digest
             if let user = users.imageUsers().first(where: { $0.manifest == digest.description }) {

@@ -108,8 +108,7 @@ struct ImageService: ImageProviding {
         let (found, best) = try await self.best(of: reference, for: wanted ?? ImagePlatform.host, strictly: false)
         guard let variant = best, let config = variant.config else {
             let name = found.spelled?.familiar ?? reference
-            throw DaemonError.notFound(
-                "image with reference \(name) was found but does not provide the specified platform (\(ImagePlatform.text(wanted ?? ImagePlatform.host)))")
+            throw ImagePlatform.isMissing(wanted ?? ImagePlatform.host, of: name)
         }
         let chainID = variant.chainIDs.last
         if let chainID, try await !client.isUnpacked(chainID) { try await Unpacker(client: client).unpack(variant) }

@@ -170,6 +170,14 @@ private let allow: UInt32 = 0x7FFF_0000, refuse: UInt32 = 0x0005_0001, unknown: 
         }
     }
 
+    @Test func `a program is kept before there is a first container`() throws {
+        try withRoot { root in
+            let cache = SeccompCache(root: "\(root)/not/yet"), key = try cacheKey(of: profile)
+            cache.store(.init(program: [1], notifies: false), for: key)
+            #expect(cache.program(for: key) == .init(program: [1], notifies: false))
+        }
+    }
+
     @Test func `a profile whose program is known is not read, and is the same filter`() throws {
         try withRoot { root in
             let cache = SeccompCache(root: root)
