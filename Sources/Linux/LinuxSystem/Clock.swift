@@ -26,10 +26,10 @@ package enum Clock {
     /// - Parameter shortened: with as many digits of the second as are not zero, as Go's RFC3339Nano writes it, and not always nine.
     package static func rfc3339(_ time: (seconds: Int, nanoseconds: Int), shortened: Bool = false) -> String {
         // Before 1970 a time may be told by two negative numbers.
-        let seconds = time.nanoseconds < 0 ? time.seconds - 1 : time.seconds
+        let seconds = time.nanoseconds < 0 ? time.seconds &- 1 : time.seconds
         let nanoseconds = time.nanoseconds < 0 ? time.nanoseconds + 1_000_000_000 : time.nanoseconds
         let second = (seconds % 86400 + 86400) % 86400
-        let date = date(ofDay: (seconds - second) / 86400)
+        let date = date(ofDay: (seconds &- second) / 86400)
         return String(unsafeUninitializedCapacity: 48) { buffer in
             var count = 0
             func put(_ byte: UInt8) {

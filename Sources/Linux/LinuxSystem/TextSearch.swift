@@ -23,12 +23,11 @@ extension String {
 
     package func begins(with start: String) -> Bool {
         var text = self, start = start
-        let count = start.utf8.count
         return text.withUTF8 { text in
             start.withUTF8 { start in
-                guard count <= text.count else { return false }
-                guard let start = start.baseAddress, let place = text.baseAddress else { return true }
-                return memcmp(place, start, count) == 0
+                guard start.count <= text.count else { return false }
+                guard let place = text.baseAddress, let wanted = start.baseAddress else { return true }
+                return memcmp(place, wanted, start.count) == 0
             }
         }
     }

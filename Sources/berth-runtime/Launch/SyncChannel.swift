@@ -63,14 +63,18 @@ struct SyncChannel: ~Copyable {
 
     /// The next message, nil when the other side is closed.
     borrowing func receive() throws(SystemError) -> Message? {
-        var message: ReceivedMessage
-        do throws(SystemError) { message = try DescriptorPassing.receive(from: socket, room: 8192, name: Self.name) } catch {
-            if error.errno == .connectionReset { return nil }
-            throw error
-        }
+        var message = try next()
         guard let first = message.bytes.first else { return nil }
         guard let kind = SyncMessage(rawValue: first) else { throw SystemError(call: "recvmsg", subject: Self.name, errno: .invalid) }
         return Message(kind: kind, text: String(decoding: message.bytes.dropFirst(), as: UTF8.self), descriptors: message.takeDescriptors())
+    }
+
+    /// A side that closes with a message it has not read is told of as ECONNRESET, once and before what it sent: that comes with the next call.
+    private borrowing func next() throws(SystemError) -> ReceivedMessage {
+        do throws(SystemError) { return try DescriptorPassing.receive(from: socket, room: 8192, name: Self.name) } catch {
+            if error.errno != .connectionReset { throw error }
+            return try DescriptorPassing.receive(from: socket, room: 8192, name: Self.name)
+        }
     }
 
     /// The init's side: waits for `kind` and for nothing else. The runtime's end closing means that it died, and so does the init.
