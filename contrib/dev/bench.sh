@@ -17,6 +17,7 @@ install -m 0755 "$BIN/berth-runtime" /tmp/berth-bench/berth-runtime
 cp "$tools/runtime-bench.py" /tmp/berth-bench/
 python3 "$tools/runtime-bench.py" --n "${N:-30}" "$BIN/berth-runtime" 2>/dev/null || true
 "$peers" run sh -c 'command -v python3 cc >/dev/null || { apt-get install -y -qq --no-install-recommends python3 gcc libc6-dev >/dev/null 2>&1; }; python3 /tmp/berth-bench/runtime-bench.py --n '"${N:-30}"' /tmp/berth-bench/berth-runtime crun runc'
+"$here/../bench/steps.py" --n "${N:-30}" "$BIN/berth-runtime"
 [[ ${RUNTIMES_ONLY:-} ]] && exit 0
 
 echo "== tasks: berth-supervisor beside containerd"
