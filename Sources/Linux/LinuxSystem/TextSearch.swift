@@ -17,56 +17,7 @@ extension String {
     }
 }
 
-// Paths are read byte by byte, as the kernel does: for the library's `hasPrefix`, `split` and `lastIndex` a slash with a combining mark behind it is another character, no slash.
-extension String {
-    package var isAbsolutePath: Bool { utf8.first == UInt8(ascii: "/") }
-
-    package func begins(with start: String) -> Bool {
-        var text = self, start = start
-        return text.withUTF8 { text in
-            start.withUTF8 { start in
-                guard start.count <= text.count else { return false }
-                guard let place = text.baseAddress, let wanted = start.baseAddress else { return true }
-                return memcmp(place, wanted, start.count) == 0
-            }
-        }
-    }
-
-    /// Without the first `count` bytes of its UTF-8.
-    package func dropping(bytes count: Int) -> String { String(Substring(utf8.dropFirst(count))) }
-
-    package var lastSlash: Index? { utf8.lastIndex(of: UInt8(ascii: "/")) }
-
-    /// What stands behind the last slash.
-    package var lastComponent: Substring { lastSlash.map { self[utf8.index(after: $0)...] } ?? self[...] }
-}
-
-extension String {
-    /// The text of a C string; invalid UTF-8 is replaced, as by the library's `init(cString:)`, which does it in functions that nothing else needs.
-    package init(terminated text: UnsafePointer<CChar>) { self.init(decoding: UnsafeRawBufferPointer(start: text, count: strlen(text)), as: UTF8.self) }
-
-    /// A number in decimal digits. The library's description is made for any width and radix, and its pages are read for nothing else in the programs that start often.
-    package init(decimal number: Int) {
-        self.init(unsafeUninitializedCapacity: 20) { buffer in
-            let start = number < 0 ? 1 : 0
-            var rest = number.magnitude, count = start
-            repeat { (rest, count) = (rest / 10, count + 1) } while rest > 0
-            rest = number.magnitude
-            for position in (start..<count).reversed() {
-                buffer[position] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
-                rest /= 10
-            }
-            if start > 0 { buffer[0] = UInt8(ascii: "-") }
-            return count
-        }
-    }
-}
-
 extension Substring {
-    package var isAbsolutePath: Bool { utf8.first == UInt8(ascii: "/") }
-
-    package var lastSlash: Index? { utf8.lastIndex(of: UInt8(ascii: "/")) }
-
     package func contains(text: String) -> Bool { String(self).contains(text: text) }
 
     /// The parts between the bytes `separator`, `limit` of them at most, the last with all that is left; empty ones too with `keepsEmpty`.

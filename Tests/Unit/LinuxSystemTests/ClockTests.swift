@@ -25,8 +25,4 @@ import Testing
     }
 
     @Test(arguments: [Int.min, .max]) func `a time that no clock shows ends nothing`(seconds: Int) { #expect(Clock.rfc3339((seconds, -1)).hasSuffix("Z")) }
-
-    @Test(arguments: [0, 7, 10, -1, 4_294_967_295, .max, .min]) func `a number is written in decimal digits`(number: Int) {
-        #expect(String(decimal: number) == "\(number)")
-    }
 }
