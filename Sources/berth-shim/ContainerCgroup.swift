@@ -11,15 +11,11 @@ enum ContainerCgroup {
     }
 
     static func find(membership: String, layout: CgroupLayout) -> Cgroup? {
-        let paths = membership.fields(by: "\n").compactMap { line -> (controllers: [String], path: String)? in
-            let fields = line.fields(by: ":", limit: 3, keepsEmpty: true)
-            guard fields.count == 3, fields[2] != "/" else { return nil }
-            return (fields[1].fields(by: ",").map(String.init), String(fields[2]))
-        }
+        let paths = Cgroup.ownPaths(membership).filter { $0.path != "/" }
         func directory(_ hierarchy: CgroupLayout.Hierarchy) -> Cgroup.Directory? {
             guard let path = paths.first(where: { Set($0.controllers) == Set(hierarchy.controllers) })?.path else { return nil }
             // Where only a part of the hierarchy is mounted, paths count from its root all the same.
-            let inner = hierarchy.root != "/" && path.hasPrefix(hierarchy.root + "/") ? String(path.dropFirst(hierarchy.root.utf8.count)) : path
+            let inner = hierarchy.root != "/" && path.begins(with: hierarchy.root + "/") ? path.dropping(bytes: hierarchy.root.utf8.count) : path
             return Cgroup.Directory(controllers: hierarchy.controllers, path: hierarchy.mountPoint + inner, mountPoint: hierarchy.mountPoint)
         }
         let cgroup = Cgroup(v1: layout.v1.compactMap(directory), v2: layout.v2.flatMap(directory))

@@ -21,14 +21,13 @@ struct SocketPaths {
     func path(for name: String) throws(SystemError) -> String {
         let plain = "\(bundle)/\(name).sock"
         if plain.utf8.count <= UnixSocket.longestPortablePath { return plain }
-        if let slash = fallback.lastSlash { try Files.makeDirectories(String(fallback[..<slash]), mode: 0o700) }
+        try Files.makeDirectories(fallback.parentPath, mode: 0o700)
         return "\(fallback)-\(name.utf8.count > 20 ? String(name.hashForPath, radix: 16) : name).sock"
     }
 
     /// Removes what `path(for:)` may have led to.
     func removeAll() {
-        let slash = fallback.lastSlash ?? fallback.startIndex
-        let directory = String(fallback[..<slash]), prefix = fallback[fallback.index(after: slash)...] + "-"
+        let directory = fallback.parentPath, prefix = fallback.lastComponent + "-"
         for name in (try? Files.entries(of: directory)) ?? [] where name.hasPrefix(prefix) { unlink("\(directory)/\(name)") }
         for name in (try? Files.entries(of: bundle)) ?? [] where name.hasSuffix(".sock") { unlink("\(bundle)/\(name)") }
     }

@@ -135,8 +135,7 @@ final class SupervisorProcess: Sendable {
 
     /// A program beside our own binary, or of that name on PATH.
     static func siblingProgram(_ name: String) throws -> String {
-        let own = try Files.readLink("/proc/self/exe")
-        let beside = own[..<(own.lastSlash ?? own.startIndex)] + "/" + name
-        return access(String(beside), X_OK) == 0 ? String(beside) : name
+        let beside = try Files.readLink("/proc/self/exe").parentPath + "/" + name
+        return access(beside, X_OK) == 0 ? beside : name
     }
 }

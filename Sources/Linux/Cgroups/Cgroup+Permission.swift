@@ -17,7 +17,7 @@ extension Cgroup {
     /// Asked of the first directory above that exists.
     private static func mayMake(_ directory: Directory) -> Bool {
         var path = directory.path
-        while path.utf8.count > directory.mountPoint.utf8.count, !CgroupFiles.exists(path) { path = parent(of: path) }
+        while path.utf8.count > directory.mountPoint.utf8.count, !CgroupFiles.exists(path) { path = path.parentPath }
         return isWritable(path)
     }
 

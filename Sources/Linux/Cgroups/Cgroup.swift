@@ -44,7 +44,7 @@ package struct Cgroup: Sendable, Equatable {
         let own = isAbsolute ? [] : Self.ownPaths(try CgroupFiles.read("/proc/self/cgroup"))
         func directory(_ hierarchy: CgroupLayout.Hierarchy) -> Directory {
             var base = Self.place(of: own, in: hierarchy)
-            if hierarchy.controllers.isEmpty { base = Self.parent(of: base) }
+            if hierarchy.controllers.isEmpty { base = base.parentPath }
             return Directory(controllers: hierarchy.controllers, path: hierarchy.mountPoint + base + inner, mountPoint: hierarchy.mountPoint)
         }
         v1 = layout.v1.map(directory)
@@ -74,7 +74,7 @@ package struct Cgroup: Sendable, Equatable {
     }
 
     /// Reads /proc/PID/cgroup: "4:memory:/path", and "0::/path" for v2.
-    static func ownPaths(_ text: String) -> [(controllers: [String], path: String)] {
+    package static func ownPaths(_ text: String) -> [(controllers: [String], path: String)] {
         text.fields(by: "\n").compactMap { line in
             let fields = line.fields(by: ":", limit: 3, keepsEmpty: true)
             guard fields.count == 3 else { return nil }
@@ -152,7 +152,7 @@ package struct Cgroup: Sendable, Equatable {
             if isCpuset { try inheritCpuset(path) }
             return false
         case .noSuchFile where path.utf8.count > mountPoint.utf8.count:
-            _ = try make(Self.parent(of: path), below: mountPoint, isCpuset: isCpuset, &creation)
+            _ = try make(path.parentPath, below: mountPoint, isCpuset: isCpuset, &creation)
             // Somebody else may have been faster, which is as good.
             let isMine = mkdir(path, 0o755) == 0
             if !isMine, Glibc.errno != EEXIST { throw .kernel(SystemError(call: "mkdir", subject: path, errno: Errno(rawValue: Glibc.errno))) }
@@ -167,7 +167,7 @@ package struct Cgroup: Sendable, Equatable {
     private func inheritCpuset(_ path: String) throws(CgroupError) {
         for file in ["cpuset.cpus", "cpuset.mems"] {
             guard let present = CgroupFiles.value("\(path)/\(file)"), present.isEmpty else { continue }
-            let above = Self.parent(of: path)
+            let above = path.parentPath
             // Somebody else's new directory above is as empty.
             if CgroupFiles.value("\(above)/\(file)")?.isEmpty == true { try inheritCpuset(above) }
             guard let inherited = CgroupFiles.value("\(above)/\(file)"), !inherited.isEmpty else { continue }
@@ -204,8 +204,6 @@ package struct Cgroup: Sendable, Equatable {
         // All or nothing: try each alone.
         if missing.count > 1 { for controller in missing { try? CgroupFiles.write("+\(controller)", to: file) } }
     }
-
-    static func parent(of path: String) -> String { String(path[..<(path.lastSlash ?? path.startIndex)]) }
 
     // MARK: Entering
 

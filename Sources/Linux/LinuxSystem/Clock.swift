@@ -38,11 +38,12 @@ package enum Clock {
             }
             func put(_ number: Int, digits: Int, before: UInt8) {
                 put(before)
-                for position in 0..<digits {
-                    var rest = number
-                    for _ in position + 1..<digits { rest /= 10 }
-                    put(UInt8(ascii: "0") + UInt8(rest % 10))
+                var rest = number
+                for position in (count..<count + digits).reversed() {
+                    buffer[position] = UInt8(ascii: "0") + UInt8(rest % 10)
+                    rest /= 10
                 }
+                count += digits
             }
             // Years of more than four digits and those before year 0 have no RFC 3339; they are written as they are.
             let year = String(decimal: date.year)

@@ -21,6 +21,9 @@ extension String {
 
     package var lastSlash: Index? { utf8.lastIndex(of: UInt8(ascii: "/")) }
 
+    /// What stands before the last slash, empty without one.
+    package var parentPath: String { String(self[..<(lastSlash ?? startIndex)]) }
+
     /// What stands behind the last slash.
     package var lastComponent: Substring { lastSlash.map { self[utf8.index(after: $0)...] } ?? self[...] }
 }

@@ -28,7 +28,7 @@ enum Hooks {
 
     /// Whether a version is older than 1.3.0.
     static func isLenient(_ version: String) -> Bool {
-        let parts = version.fields(by: "-", limit: 2)[...].first?.fields(by: ".").compactMap { Int($0) } ?? []
+        let parts = version.fields(by: "-", limit: 2).first?.fields(by: ".").compactMap { Int($0) } ?? []
         return parts.count >= 2 && (parts[0] < 1 || (parts[0] == 1 && parts[1] < 3))
     }
 

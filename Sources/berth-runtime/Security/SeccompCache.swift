@@ -8,8 +8,7 @@ import LinuxSystem
 /// to the runtime's user and be closed to everybody else. A file holds the whole profile in front of the program and is only used for that very
 /// profile; the hash in its name merely finds it. Whatever is wrong with the cache, the filter is compiled anew and nobody notices but the clock.
 struct SeccompCache {
-    private let root: String
-    private var directory: String { "\(root)/.seccomp" }
+    private let directory: String
     /// More files than this are thrown away together: profiles are few, unless somebody makes them up.
     private static let limit = 128
     private static let longestFile = 1 << 20
@@ -17,7 +16,7 @@ struct SeccompCache {
     private static let magic: [UInt8] = Array("berth seccomp 5\n".utf8)
 
     /// - Parameter root: the runtime's root directory. It is made when a program is kept before the first container is.
-    init(root: String) { self.root = root }
+    init(root: String) { directory = "\(root)/.seccomp" }
 
     /// A profile's program, and whether its rules ask for a listener.
     struct Entry: Equatable {
@@ -86,7 +85,7 @@ struct SeccompCache {
 
     /// Keeps a program. That this is not possible is no error.
     func store(_ entry: Entry, for key: [UInt8]) {
-        guard (try? Files.makeDirectories(root, mode: ContainerDirectory.mode)) != nil else { return }
+        guard (try? Files.makeDirectories(directory.parentPath, mode: ContainerDirectory.mode)) != nil else { return }
         if mkdir(directory, 0o700) != 0, errno != EEXIST { return }
         guard isOurs else { return }
         if let files = try? Files.entries(of: directory), files.count >= Self.limit { for file in files { unlink("\(directory)/\(file)") } }

@@ -157,7 +157,7 @@ extension ContentStore {
     static func removeIngest(_ directory: String) {
         // Best effort: what is left is an ingest without a blob, which the next start removes.
         for name in ["about", "data"] { try? Files.remove("\(directory)/\(name)") }
-        try? LayerFiles.removeTree(CName(String(directory.split(separator: "/").last ?? "")), in: DirectoryFD(path: "\(directory)/.."))
+        try? LayerFiles.removeTree(CName(String(directory.lastComponent)), in: DirectoryFD(path: "\(directory)/.."))
     }
 
     func status(_ ref: String, in namespace: String) throws -> IngestStatus {

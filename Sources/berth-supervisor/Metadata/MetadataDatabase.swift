@@ -38,7 +38,7 @@ final class MetadataDatabase: Sendable {
     /// Opens the database, creating it or bringing its schema up to date.
     /// - Parameter threads: one thread of it writes.
     init(path: String, threads: NIOThreadPool) throws {
-        reserve = DiskReserve(path.contains("/") ? String(path[..<(path.lastSlash ?? path.endIndex)]) : ".")
+        reserve = DiskReserve(path.lastSlash == nil ? "." : path.parentPath)
         reserve.releaseIfScarce()
         WALIndex.keepInMemory()
         var configuration = Configuration()

@@ -27,8 +27,8 @@ struct CheckpointDirectories: Sendable {
     func remove(_ path: String) {
         guard Files.exists(path) else { return }
         do {
-            let parent = try DirectoryFD(path: String(path[..<(path.lastSlash ?? path.startIndex)]))
-            try LayerFiles.removeTree(CName(String(path.split(separator: "/").last ?? "")), in: parent)
+            let parent = try DirectoryFD(path: path.parentPath)
+            try LayerFiles.removeTree(CName(String(path.lastComponent)), in: parent)
         } catch { Log.warn("cannot remove a checkpoint's directory", ["path": path, "error": "\(error)"]) }
     }
 

@@ -109,7 +109,7 @@ final class HTTPServer: Sendable {
             }
             unlink(path)
         }
-        try Files.makeDirectories(String(path[..<(path.lastSlash ?? path.startIndex)]), mode: 0o711)
+        try Files.makeDirectories(path.parentPath, mode: 0o711)
         // The mask keeps others out in the moment between bind and chmod.
         let mask = umask(0o177)
         defer { umask(mask) }

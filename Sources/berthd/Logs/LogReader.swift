@@ -240,7 +240,7 @@ final class LogWatch: Sendable {
     }
 
     static func open(_ path: String) async throws -> LogWatch {
-        let directory = String(path[..<(path.lastSlash ?? path.startIndex)])
+        let directory = path.parentPath
         let (changes, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let file = inotify_init1(Int32(IN_NONBLOCK) | Int32(IN_CLOEXEC))
         guard file >= 0 else { throw SystemError(call: "inotify_init1", subject: path, errno: Errno(rawValue: errno)) }

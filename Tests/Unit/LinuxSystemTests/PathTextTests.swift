@@ -14,6 +14,7 @@ import Testing
         #expect(!"etc/\u{301}".isAbsolutePath && !"".isAbsolutePath)
         #expect("a/\u{301}b".lastComponent == "\u{301}b")
         #expect("a".lastComponent == "a" && "a/".lastComponent == "")
+        #expect("/a/\u{301}b".parentPath == "/a" && "/a".parentPath == "" && "a".parentPath == "")
         #expect("/proc/\u{301}".begins(with: "/proc/") && "/proc".begins(with: "") && "".begins(with: ""))
         #expect(!"/pro".begins(with: "/proc") && !"/Proc".begins(with: "/proc") && !"".begins(with: "/"))
         #expect("/a/\u{301}b".dropping(bytes: 3) == "\u{301}b")
